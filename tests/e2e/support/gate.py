@@ -167,13 +167,17 @@ class Gate:
         """Ends the gate, and insists on what must be true of every gate that ever ran."""
         was_alive = self.alive()
         code = self.process.stop()
+        assert was_alive, f"the gate ended by itself with {code}:\n{self.process.err.text()}"
+        self.look()
+        return code
+
+    def look(self) -> None:
+        """No panic, and no credential, in anything that the gate ever printed."""
         text = self.process.err.text() + self.process.out.text()
         assert "panicked" not in text, text
-        assert was_alive, f"the gate ended by itself with {code}:\n{text}"
         assert tokens.MARK not in text, "a secret stands in the output:\n" + text
         leaked = [token for token in tokens.issued if token in text]
         assert not leaked, "a JWT stands in the output:\n" + text
-        return code
 
 
 def banner(lines: list[str], count: int) -> list[str] | None:

@@ -1,0 +1,125 @@
+"""Fixtures: a gate a test, upstreams that live for the whole run."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import pytest
+
+from support import appserver, certs as certs_, configs, upstreams
+from support.gate import Gate, toml
+from support.process import Process
+
+
+@pytest.fixture(scope="session")
+def fastapi():
+    app = upstreams.fastapi()
+    yield app
+    app.stop()
+
+
+@pytest.fixture(scope="session")
+def node_ws():
+    app = upstreams.node_ws()
+    yield app
+    app.stop()
+
+
+@pytest.fixture(scope="session")
+def certs(tmp_path_factory):
+    return certs_.make(tmp_path_factory.mktemp("certs"))
+
+
+@pytest.fixture(scope="session")
+def mock_model():
+    model = appserver.MockModel()
+    yield model
+    model.close()
+
+
+@pytest.fixture(scope="session")
+def app_server(tmp_path_factory, mock_model):
+    """A real app-server without auth on loopback TCP: the gate's upstream for most tests of that kind."""
+    home = appserver.write_home(tmp_path_factory.mktemp("server-home"), mock_model.url)
+    server = appserver.AppServer(home)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def client_home(tmp_path_factory):
+    return appserver.write_home(tmp_path_factory.mktemp("client-home"), None)
+
+
+@pytest.fixture
+def files(tmp_path):
+    return configs.write_files(tmp_path)
+
+
+@pytest.fixture
+def gate(tmp_path, request):
+    """Starts gates: `gate(config)` with a dict or TOML text, or `gate(argv=[…])`. Each is ended, and looked at, after the test."""
+    with contextlib.ExitStack() as stack:
+        count = 0
+        request.node._gates = []
+
+        def keep(gate: Gate) -> Gate:
+            request.node._gates.append(gate)
+            return stack.enter_context(ended(gate))
+
+        def start(config: dict | str | None = None, *, argv: list | None = None, env: dict | None = None, cwd: Path | None = None,
+                  flags: tuple = (), listeners: int | None = None, admin: bool | None = None) -> Gate:
+            nonlocal count
+            count += 1
+            if config is None:
+                return keep(Gate([str(a) for a in argv], env=env, cwd=cwd or tmp_path, listeners=listeners or 1, admin=bool(admin)))
+            text = config if isinstance(config, str) else toml(config)
+            path = tmp_path / f"gate-{count}.toml"
+            path.write_text(text)
+            wanted = listeners or max(1, text.count("[[listener]]"))
+            admin_wanted = ("[admin]" in text) if admin is None else admin
+            return keep(Gate(
+                ["serve", "--config", str(path), *map(str, flags)],
+                env=env, cwd=cwd or tmp_path, config_file=path, listeners=wanted, admin=admin_wanted,
+            ))
+
+        yield start
+
+
+@contextlib.contextmanager
+def ended(gate: Gate):
+    """Ends the gate whatever happens; looks at what it left only when the test itself was content."""
+    try:
+        yield gate
+    except BaseException:
+        gate.process.stop()
+        raise
+    if gate.process.popen.returncode is None:
+        gate.stop()
+    else:
+        gate.look()
+
+
+@pytest.fixture
+def raw_upstream():
+    """Makes raw TCP upstreams; all are closed after the test."""
+    with contextlib.ExitStack() as stack:
+        yield lambda handler=None, **kwargs: stack.enter_context(upstreams.TcpUpstream(handler, **kwargs))
+
+
+@pytest.fixture
+def child():
+    """Starts any other child process and ends it after the test."""
+    with contextlib.ExitStack() as stack:
+        yield lambda argv, **kwargs: stack.enter_context(Process(argv, **kwargs))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A failed test shows the last lines of the logs of the gates that it started."""
+    outcome = yield
+    report = outcome.get_result()
+    if report.when == "call" and report.failed:
+        for live in getattr(item, "_gates", []):
+            report.sections.append(("gate", live.process.err.text()[-4000:]))
