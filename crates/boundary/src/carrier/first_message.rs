@@ -1,0 +1,68 @@
+//! A credential as the first message on an accepted socket.
+//!
+//! The client sends `{"type":"auth","token":"…"}` as one text message; the server answers
+//! `{"type":"auth_ok","expires_at":…}`, where `expires_at` is in seconds since the epoch or `null`,
+//! or closes with the refusal's code.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{CarrierKind, Malformed};
+use crate::clock::Timestamp;
+use crate::credential::Credential;
+
+/// How long a client may take to send it.
+pub const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The most bytes that are taken before it is complete: a token is far smaller, and whoever sends
+/// it is still a stranger.
+pub const MAX_BYTES: usize = 8 * 1024;
+
+#[derive(Deserialize, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Message<'a> {
+    Auth {
+        #[serde(borrow)]
+        token: std::borrow::Cow<'a, str>,
+    },
+    AuthOk {
+        expires_at: Option<i64>,
+    },
+}
+
+/// The credential in the text message `text`.
+///
+/// # Errors
+///
+/// [`Malformed`] when it is not such a message.
+pub fn read(text: &str) -> Result<Credential, Malformed> {
+    match serde_json::from_str(text) {
+        Ok(Message::Auth { token }) if !token.is_empty() => {
+            Ok(Credential::new(token, CarrierKind::FirstMessage))
+        }
+        Ok(_) | Err(_) => Err(Malformed(
+            "the first message is not {\"type\":\"auth\",\"token\":…}",
+        )),
+    }
+}
+
+/// The text message that carries `credential`.
+#[must_use]
+pub fn write(credential: &Credential) -> String {
+    to_json(&Message::Auth {
+        token: credential.expose().into(),
+    })
+}
+
+/// The answer to an admitted first message.
+#[must_use]
+pub fn answer(expires_at: Option<Timestamp>) -> String {
+    to_json(&Message::AuthOk {
+        expires_at: expires_at.map(Timestamp::as_secs),
+    })
+}
+
+fn to_json(message: &Message<'_>) -> String {
+    serde_json::to_string(message).expect("strings and numbers make JSON")
+}

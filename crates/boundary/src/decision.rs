@@ -1,0 +1,617 @@
+//! The decision: eight rules in one order, for HTTP and WebSocket alike.
+//!
+//! [`Policy::decide`] is pure. Where a rule needs something from outside, the decision stops and
+//! asks: each question is a value that holds the decision so far and takes only its own answer, so
+//! that no rule can be skipped and none be answered twice. [`Boundary`](crate::Boundary) asks the
+//! questions of real verifiers, limits and authorities; `explain` and the tests ask them of others.
+//!
+//! The rules, in this order; the first that fails is the refusal:
+//!
+//! 1. **Host** is one that the listener serves.
+//! 2. **Origin** passes the route's rule.
+//! 3. **Shape**: an upgrade is a WebSocket handshake.
+//! 4. **Credential**: there is one, in the first of the route's carriers that is not empty.
+//! 5. **Verification**: the verifier that the credential's shape selects vouches for it.
+//! 6. **Revocation** and the state of the account.
+//! 7. **Authorisation**: scopes, claims, ownership.
+//! 8. **Limits**: sessions and rates.
+//!
+//! Two things stand where a reader might not look for them, each with its reason:
+//!
+//! - The *rates per address* of rule 8 are asked before rule 4. An address that failed too often must not
+//!   learn from the kind of its refusal whether its next guess was right.
+//! - A credential from a *cookie* is judged once more by rule 2 when it has been found: whatever the
+//!   rule says, a browser sends cookies for pages of any origin, so the origin must be good. A plain
+//!   request without `Origin` is good when the browser says in `Sec-Fetch-Site` that it is.
+//!
+//! # Deployment caveat
+//!
+//! Behind a proxy every arrival has the proxy's address, and `Host` is what the proxy makes of it.
+//! Limits per address then count the proxy, and the origin rule `same-host` needs a proxy that
+//! keeps `Host`.
+
+#![deny(clippy::wildcard_enum_match_arm)]
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::arrival::{Arrival, Protocol};
+use crate::carrier::{CarrierKind, Malformed};
+use crate::clock::Timestamp;
+use crate::credential::Credential;
+use crate::identity::{Identity, PUBLIC_SUBJECT};
+use crate::limits::{Claim, Limiter, Slots};
+use crate::policy::{Auth, HostRule, Judgement, Policy, Protocols};
+use crate::refusal::{Detail, HandshakeFault, InvalidReason, Refusal, RefusalKind};
+use crate::verifier::{DynVerifier, Rejection};
+
+/// A rule of the decision, by its number.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "the rules are numbered in every document"
+)]
+pub enum Rule {
+    /// 1: the host is served.
+    Host = 1,
+    /// 2: the origin passes.
+    Origin = 2,
+    /// 3: an upgrade is a handshake.
+    Shape = 3,
+    /// 4: there is a credential.
+    Credential = 4,
+    /// 5: it is true.
+    Verification = 5,
+    /// 6: it is not revoked, and the account is not disabled.
+    Revocation = 6,
+    /// 7: it permits what is asked.
+    Authorisation = 7,
+    /// 8: there is room.
+    Limits = 8,
+}
+
+impl Rule {
+    /// Every rule, in order.
+    pub const ALL: [Self; 8] = [
+        Self::Host,
+        Self::Origin,
+        Self::Shape,
+        Self::Credential,
+        Self::Verification,
+        Self::Revocation,
+        Self::Authorisation,
+        Self::Limits,
+    ];
+
+    /// The word in logs and in `explain`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Host => "host",
+            Self::Origin => "origin",
+            Self::Shape => "shape",
+            Self::Credential => "credential",
+            Self::Verification => "verification",
+            Self::Revocation => "revocation",
+            Self::Authorisation => "authorisation",
+            Self::Limits => "limits",
+        }
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Proof that a decision admitted.
+///
+/// Only a [`Decision`] makes one, and it cannot be copied. It holds what was counted for the
+/// session; dropping it gives that back.
+///
+/// ```
+/// fn enter(pass: portcullis_boundary::Pass) -> String {
+///     pass.identity().subject().to_owned()
+/// }
+/// ```
+///
+/// Nobody else can make one:
+///
+/// ```compile_fail,E0451
+/// use portcullis_boundary::{Identity, Pass};
+/// let pass = Pass { identity: Identity::local(), carrier: None, slots: None };
+/// ```
+///
+/// ```compile_fail,E0599
+/// fn twice(pass: portcullis_boundary::Pass) {
+///     let copy = pass.clone();
+/// }
+/// ```
+#[derive(Debug)]
+#[must_use = "dropping a pass gives back what it holds"]
+pub struct Pass {
+    identity: Identity,
+    carrier: Option<CarrierKind>,
+    slots: Option<Slots>,
+}
+
+impl Pass {
+    /// Who enters.
+    #[must_use]
+    pub const fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// The carrier that the credential came in; none in no-auth mode and on public routes.
+    #[must_use]
+    pub const fn carrier(&self) -> Option<CarrierKind> {
+        self.carrier
+    }
+
+    /// Whether a session is counted for it.
+    #[must_use]
+    pub const fn holds_slots(&self) -> bool {
+        self.slots.is_some()
+    }
+
+    /// Drops the claims, which nobody needs once the decision is made.
+    pub fn forget_claims(self) -> Self {
+        Self {
+            identity: self.identity.without_claims(),
+            ..self
+        }
+    }
+}
+
+/// A no, and what was known by then.
+#[derive(Clone, Debug, PartialEq)]
+#[must_use = "a refusal says nothing until it is told"]
+#[non_exhaustive]
+pub struct Refused {
+    /// Why.
+    pub refusal: Refusal,
+    /// The carrier in which a credential was found.
+    pub carrier: Option<CarrierKind>,
+    /// Who it is, when the credential had been verified.
+    pub identity: Option<Box<Identity>>,
+}
+
+/// How far a decision has come.
+#[derive(Debug)]
+#[must_use = "a decision that is dropped refuses"]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "each question must be answered by who asks for decisions"
+)]
+pub enum Decision<'a> {
+    /// Every rule passed.
+    Admitted(Pass),
+    /// A rule failed.
+    Refused(Refused),
+    /// Rule 8, its rates: has this address tried too often?
+    Throttle(Throttle<'a>),
+    /// Rule 4: the credential must come as the first message. Accept the socket, read it, and
+    /// decide again with [`Policy::decide_first_message`].
+    FirstMessage,
+    /// Rule 5: is this credential true?
+    Verify(Verify<'a>),
+    /// Rule 6: is it revoked?
+    Standing(Standing<'a>),
+    /// Rule 7: may it have what it asks for?
+    Authorise(Authorise<'a>),
+    /// Rule 8, its sessions: is there room?
+    Reserve(Reserve<'a>),
+}
+
+impl Policy {
+    /// Decides about `arrival` at a listener that serves `hosts`, at the time `now`.
+    pub fn decide<'a>(
+        &'a self,
+        arrival: &'a Arrival,
+        hosts: &HostRule,
+        now: Timestamp,
+    ) -> Decision<'a> {
+        self.begin(arrival, hosts, None, now)
+    }
+
+    /// Decides about `arrival`, whose socket was accepted and whose first message held
+    /// `credential`. Every rule is asked again: time has passed.
+    pub fn decide_first_message<'a>(
+        &'a self,
+        arrival: &'a Arrival,
+        hosts: &HostRule,
+        credential: Credential,
+        now: Timestamp,
+    ) -> Decision<'a> {
+        self.begin(arrival, hosts, Some(credential), now)
+    }
+
+    /// Asks rules 1, 2 and 7 again of a session that was admitted earlier: what a new policy can
+    /// say of it without its credential.
+    ///
+    /// # Errors
+    ///
+    /// [`RefusalKind::PolicyChanged`], with the rule that fails now.
+    pub fn rejudge(
+        &self,
+        arrival: &Arrival,
+        hosts: &HostRule,
+        identity: &Identity,
+        carrier: Option<CarrierKind>,
+    ) -> Result<(), Refusal> {
+        let changed = |refusal: Refusal| {
+            let why = refusal.to_string();
+            let refusal = Refusal::new(RefusalKind::PolicyChanged).because(why);
+            refusal.by(Rule::Authorisation)
+        };
+        check_host(arrival, hosts).map_err(changed)?;
+        check_origin(self, arrival).map_err(changed)?;
+        match (&self.auth, identity.verifier()) {
+            (Auth::Off, _) | (Auth::Public, _) => Ok(()),
+            (Auth::Required { .. }, None) => {
+                Err(changed(Refusal::new(RefusalKind::MissingCredential)))
+            }
+            (
+                Auth::Required {
+                    verifiers,
+                    carriers,
+                },
+                Some(name),
+            ) => {
+                let vouched = verifiers
+                    .iter()
+                    .any(|verifier| verifier.name() == name && verifier.vouches_for(identity));
+                if !vouched {
+                    return Err(changed(
+                        Refusal::new(RefusalKind::InvalidCredential)
+                            .because("its verifier no longer vouches for it"),
+                    ));
+                }
+                if !carriers.iter().any(|own| Some(own.kind()) == carrier) {
+                    return Err(changed(
+                        Refusal::new(RefusalKind::MissingCredential)
+                            .because("its carrier is no longer read"),
+                    ));
+                }
+                check_rights(self, identity).map_err(changed)
+            }
+        }
+    }
+
+    fn begin<'a>(
+        &'a self,
+        arrival: &'a Arrival,
+        hosts: &HostRule,
+        first_message: Option<Credential>,
+        now: Timestamp,
+    ) -> Decision<'a> {
+        let case = Case {
+            policy: self,
+            arrival,
+            carrier: None,
+            now,
+        };
+        let shape = || check_shape(self, arrival);
+        let checked = check_host(arrival, hosts)
+            .and_then(|()| check_origin(self, arrival))
+            .and_then(|()| shape());
+        match checked {
+            Err(refusal) => case.refuse(refusal, None),
+            // The address was asked when the socket was accepted.
+            Ok(()) if first_message.is_some() => case.credential(first_message),
+            Ok(()) => Decision::Throttle(Throttle { case }),
+        }
+    }
+}
+
+fn check_host(arrival: &Arrival, hosts: &HostRule) -> Result<(), Refusal> {
+    let host = arrival.host();
+    if hosts.serves(host.as_ref().map_err(|no_host| *no_host)) {
+        return Ok(());
+    }
+    let why = match host {
+        Ok(host) => format!("this listener does not serve `{host}`"),
+        Err(no_host) => no_host.to_string(),
+    };
+    Err(Refusal::new(RefusalKind::HostForbidden)
+        .because(why)
+        .by(Rule::Host))
+}
+
+fn check_origin(policy: &Policy, arrival: &Arrival) -> Result<(), Refusal> {
+    match policy.origin.judge(arrival) {
+        Judgement::Absent | Judgement::Good | Judgement::Tolerated => Ok(()),
+        Judgement::Refused => Err(origin_refused(arrival)),
+    }
+}
+
+fn origin_refused(arrival: &Arrival) -> Refusal {
+    let why = format!("the route's rule does not take {:?}", arrival.origin());
+    Refusal::new(RefusalKind::OriginForbidden)
+        .because(why)
+        .by(Rule::Origin)
+}
+
+fn check_shape(policy: &Policy, arrival: &Arrival) -> Result<(), Refusal> {
+    let checked: Result<(), HandshakeFault> = match (policy.protocols, arrival.protocol()) {
+        (Protocols::Both, Protocol::Http) => Ok(()),
+        (Protocols::Both | Protocols::WebSocketOnly, _) => arrival.check_handshake(),
+    };
+    checked.map_err(|fault| Refusal::handshake(fault).by(Rule::Shape))
+}
+
+fn check_rights(policy: &Policy, identity: &Identity) -> Result<(), Refusal> {
+    let lacking = |what: String| {
+        Refusal::new(RefusalKind::InsufficientScope)
+            .because(what)
+            .by(Rule::Authorisation)
+    };
+    if let Some(scope) = identity.scopes().first_missing(&policy.scopes) {
+        return Err(lacking(format!("the scope `{scope}` is missing")));
+    }
+    for (name, required) in &policy.claims {
+        let held = match identity.claim(name) {
+            Some(Value::Array(values)) => values.contains(required),
+            Some(value) => value == required,
+            None => false,
+        };
+        if !held {
+            return Err(lacking(format!(
+                "the claim `{name}` is not what the route requires"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// What every question holds: the decision so far.
+#[derive(Debug)]
+struct Case<'a> {
+    policy: &'a Policy,
+    arrival: &'a Arrival,
+    carrier: Option<CarrierKind>,
+    now: Timestamp,
+}
+
+impl<'a> Case<'a> {
+    fn refuse(self, refusal: Refusal, identity: Option<Identity>) -> Decision<'a> {
+        let identity = identity.map(Box::new);
+        Decision::Refused(Refused {
+            refusal,
+            carrier: self.carrier,
+            identity,
+        })
+    }
+
+    /// Rule 4.
+    fn credential(self, first_message: Option<Credential>) -> Decision<'a> {
+        let (verifiers, carriers) = match &self.policy.auth {
+            Auth::Off => return self.reserve(Identity::local()),
+            Auth::Public => return self.reserve(Identity::new(PUBLIC_SUBJECT)),
+            Auth::Required {
+                verifiers,
+                carriers,
+            } => (verifiers, carriers),
+        };
+        let found = match first_message {
+            Some(credential) => Ok(Some(credential)),
+            None => carriers.extract(self.arrival.head()),
+        };
+        let waits_for_message =
+            carriers.include_first_message() && self.arrival.protocol() == Protocol::WebSocket;
+        match found {
+            Err(Malformed(why)) => {
+                let refusal = Refusal::new(RefusalKind::MalformedCredential).because(why);
+                self.refuse(refusal.by(Rule::Credential), None)
+            }
+            Ok(None) if waits_for_message => Decision::FirstMessage,
+            Ok(None) => {
+                let refusal = Refusal::new(RefusalKind::MissingCredential);
+                self.refuse(refusal.by(Rule::Credential), None)
+            }
+            Ok(Some(credential)) => self.found(credential, verifiers),
+        }
+    }
+
+    fn found(
+        mut self,
+        credential: Credential,
+        verifiers: &'a [Arc<dyn DynVerifier>],
+    ) -> Decision<'a> {
+        self.carrier = Some(credential.carrier());
+        if credential.carrier() == CarrierKind::Cookie && !self.is_caused_by_a_good_page() {
+            let refusal = origin_refused(self.arrival);
+            return self.refuse(refusal, None);
+        }
+        match verifiers
+            .iter()
+            .find(|verifier| verifier.recognises(&credential))
+        {
+            Some(verifier) => Decision::Verify(Verify {
+                case: self,
+                credential,
+                verifier: &**verifier,
+            }),
+            None => {
+                let refusal = Refusal::new(RefusalKind::InvalidCredential)
+                    .with_detail(Detail::Invalid(InvalidReason::Unread));
+                self.refuse(refusal.by(Rule::Verification), None)
+            }
+        }
+    }
+
+    fn is_caused_by_a_good_page(&self) -> bool {
+        match self.policy.origin.judge(self.arrival) {
+            Judgement::Good => true,
+            Judgement::Absent => {
+                self.arrival.protocol() == Protocol::Http && self.arrival.is_same_site_fetch()
+            }
+            Judgement::Tolerated | Judgement::Refused => false,
+        }
+    }
+
+    /// Rule 8, or its end for what is no session.
+    fn reserve(self, identity: Identity) -> Decision<'a> {
+        match self.arrival.protocol() {
+            Protocol::WebSocket => Decision::Reserve(Reserve {
+                case: self,
+                identity,
+            }),
+            Protocol::Http => self.admit(identity, None),
+        }
+    }
+
+    fn admit(self, identity: Identity, slots: Option<Slots>) -> Decision<'a> {
+        Decision::Admitted(Pass {
+            identity,
+            carrier: self.carrier,
+            slots,
+        })
+    }
+}
+
+/// Asks whether the arrival's address has tried too often.
+#[derive(Debug)]
+#[must_use = "a decision that is dropped refuses"]
+pub struct Throttle<'a> {
+    case: Case<'a>,
+}
+
+impl<'a> Throttle<'a> {
+    /// Asks `limiter`, and goes on with rule 4.
+    pub fn ask(self, limiter: &Limiter) -> Decision<'a> {
+        let Case { arrival, now, .. } = self.case;
+        let is_handshake = arrival.protocol() == Protocol::WebSocket;
+        match limiter.knock(arrival.peer().address(), is_handshake, now) {
+            Ok(()) => self.case.credential(None),
+            Err(refusal) => self.case.refuse(refusal.by(Rule::Limits), None),
+        }
+    }
+}
+
+/// Asks whether a credential is true.
+#[derive(Debug)]
+#[must_use = "a decision that is dropped refuses"]
+pub struct Verify<'a> {
+    case: Case<'a>,
+    credential: Credential,
+    verifier: &'a dyn DynVerifier,
+}
+
+impl<'a> Verify<'a> {
+    /// Asks the verifier, and goes on with rule 6. Cancel-safe: dropping the future refuses.
+    pub async fn ask(self) -> Decision<'a> {
+        let answer = self.verifier.verify(&self.credential, self.case.now).await;
+        self.answer(answer)
+    }
+
+    /// The name of the verifier that the credential's shape selected.
+    #[must_use]
+    pub fn verifier(&self) -> &str {
+        self.verifier.name()
+    }
+
+    fn answer(self, answer: Result<Identity, Rejection>) -> Decision<'a> {
+        match answer {
+            Ok(identity) => {
+                let identity = identity.verified_by(self.verifier.name());
+                Decision::Standing(Standing {
+                    case: self.case,
+                    identity,
+                })
+            }
+            Err(rejection) => {
+                let refusal = Refusal::from(rejection).by(Rule::Verification);
+                self.case.refuse(refusal, None)
+            }
+        }
+    }
+}
+
+/// Asks whether an identity is in good standing.
+#[derive(Debug)]
+#[must_use = "a decision that is dropped refuses"]
+pub struct Standing<'a> {
+    case: Case<'a>,
+    identity: Identity,
+}
+
+impl<'a> Standing<'a> {
+    /// Whom to ask about.
+    #[must_use]
+    pub const fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Takes the answer, and goes on with the scopes and claims of rule 7.
+    pub fn answer(self, answer: Result<(), Refusal>) -> Decision<'a> {
+        let Self { case, identity } = self;
+        match answer.map_err(|refusal| refusal.by(Rule::Revocation)) {
+            Ok(()) => match check_rights(case.policy, &identity) {
+                Ok(()) => Decision::Authorise(Authorise { case, identity }),
+                Err(refusal) => case.refuse(refusal, Some(identity)),
+            },
+            Err(refusal) => case.refuse(refusal, Some(identity)),
+        }
+    }
+}
+
+/// Asks whether an identity may have what the arrival asks for.
+#[derive(Debug)]
+#[must_use = "a decision that is dropped refuses"]
+pub struct Authorise<'a> {
+    case: Case<'a>,
+    identity: Identity,
+}
+
+impl<'a> Authorise<'a> {
+    /// Whom to ask about.
+    #[must_use]
+    pub const fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// What it asks for.
+    pub const fn arrival(&self) -> &'a Arrival {
+        self.case.arrival
+    }
+
+    /// Takes the answer, and goes on with rule 8.
+    pub fn answer(self, answer: Result<(), Refusal>) -> Decision<'a> {
+        match answer {
+            Ok(()) => self.case.reserve(self.identity),
+            Err(refusal) => self
+                .case
+                .refuse(refusal.by(Rule::Authorisation), Some(self.identity)),
+        }
+    }
+}
+
+/// Asks whether there is room for a session.
+#[derive(Debug)]
+#[must_use = "a decision that is dropped refuses"]
+pub struct Reserve<'a> {
+    case: Case<'a>,
+    identity: Identity,
+}
+
+impl<'a> Reserve<'a> {
+    /// Asks `limiter`, which holds a place for the session until its pass is dropped.
+    pub fn ask(self, limiter: &Arc<Limiter>) -> Decision<'a> {
+        let claim = Claim {
+            route: Arc::clone(&self.case.policy.name),
+            subject: self.identity.subject().into(),
+            address: self.case.arrival.peer().address(),
+            sessions_per_subject: self.case.policy.sessions_per_subject,
+        };
+        match limiter.reserve(claim) {
+            Ok(slots) => self.case.admit(self.identity, Some(slots)),
+            Err(refusal) => self
+                .case
+                .refuse(refusal.by(Rule::Limits), Some(self.identity)),
+        }
+    }
+}
