@@ -184,10 +184,8 @@ impl Preset {
         let default = kind.row().close?;
         Some(match self {
             Self::Default | Self::AppServer => default,
-            Self::Omi => match kind {
-                RefusalKind::KeysUnavailable => CloseCode::private(4001),
-                _ => default,
-            },
+            Self::Omi if kind == RefusalKind::KeysUnavailable => CloseCode::private(4001),
+            Self::Omi => default,
             Self::CodeframeTerminal => match Family::of(kind) {
                 Family::Credential | Family::Stale => CloseCode::private(4001),
                 Family::Permission => CloseCode::private(4003),

@@ -121,7 +121,9 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.detail {
             Detail::None => self.kind.fmt(f),
-            detail => write!(f, "{}: {detail}", self.kind),
+            detail @ (Detail::Handshake(_) | Detail::Invalid(_) | Detail::Text(_)) => {
+                write!(f, "{}: {detail}", self.kind)
+            }
         }
     }
 }

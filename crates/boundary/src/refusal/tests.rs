@@ -54,7 +54,9 @@ fn line(kind: RefusalKind) -> String {
     let bearer = match row.bearer {
         BearerError::None => "-",
         BearerError::Challenge => "challenge",
-        error => error.name().expect("an error has a name"),
+        error @ (BearerError::InvalidRequest
+        | BearerError::InvalidToken
+        | BearerError::InsufficientScope) => error.name().expect("an error has a name"),
     };
     format!(
         "{kind} {} {bearer} {} {}",

@@ -314,7 +314,6 @@ impl Session {
             State::Parting {
                 by, code, cut_at, ..
             } if cut_at <= now => self.end(End::Closed(by, code)),
-            State::Closing { .. } | State::Ended(_) | State::Parting { .. } => Action::Nothing,
             State::Open if due(self.expires) => self.refuse(RefusalKind::Expired, now),
             State::Open if due(self.lifetime_end()) => {
                 self.refuse(RefusalKind::LifetimeReached, now)
@@ -327,7 +326,9 @@ impl Session {
             }
             State::Open if due(self.idle_end()) => self.refuse(RefusalKind::Idle, now),
             State::Open if due(self.ping_due) => self.ping(now),
-            State::Open => Action::Nothing,
+            State::Closing { .. } | State::Ended(_) | State::Open | State::Parting { .. } => {
+                Action::Nothing
+            }
         }
     }
 
