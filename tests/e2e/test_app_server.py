@@ -581,6 +581,13 @@ def shows(terminal, text, timeout=30):
         raise AssertionError(f"{error}\n{terminal.screen()}") from None
 
 
+def types(terminal, text):
+    """Typed text, seen on the screen before Enter: the TUI takes a burst of keys for a paste."""
+    terminal.keys("-l", text)
+    shows(terminal, f"› {text}")
+    terminal.keys("Enter")
+
+
 @pytest.mark.timeout(120)
 def test_the_tui_reconnects_over_a_restart_of_the_gate(gate, app_server, tmp_path, auth_files):
     port = free_port()
@@ -596,7 +603,9 @@ def test_the_tui_reconnects_over_a_restart_of_the_gate(gate, app_server, tmp_pat
         second = gate(argv=argv)
         second.wait_decision(message="admitted", timeout=30)
         eventually(lambda: "Reconnecting" not in terminal.screen(), 30, every=0.1, what="a connected TUI")
-        terminal.keys("/quit", "Enter")
+        types(terminal, "and again")
+        eventually(lambda: terminal.screen().count(appserver.REPLY) == 2, 30, every=0.1, what="the second answer")
+        types(terminal, "/quit")
         shows(terminal, "EXIT=0")
     finally:
         terminal.close()

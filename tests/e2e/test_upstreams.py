@@ -1,0 +1,530 @@
+"""What stands behind the gate: sizes, fragments, compression, streams, loss, and what is said upstream about the client."""
+
+from __future__ import annotations
+
+import json
+import threading
+
+import pytest
+from websockets.sync.client import connect
+
+from support import configs, node, table, tokens
+from support.raw import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Closed, Raw, accept_for, ask, close_frame, frame, request, upgrade
+from support.upstreams import echo_frames, fastapi as start_fastapi, free_port
+
+BEARER = [("Authorization", f"Bearer {tokens.ALICE}")]
+HEADERS = dict(BEARER)
+MIB = 1 << 20
+
+
+@pytest.fixture
+def open_gate(gate, files):
+    """A gate with the stock config in front of some upstream; keyword arguments go into the route."""
+    return lambda upstream, **route: gate(configs.base(files, upstream, **route))
+
+
+# Messages ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("compress", [True, False], ids=["compressed", "plain"])
+@pytest.mark.parametrize("piece", [0, 1 << 16], ids=["whole", "fragmented"])
+@pytest.mark.parametrize("size", [0, 64, 125, 126, 65535, 65536, MIB, 16 * MIB + 1])
+def test_messages_of_every_size_come_back_as_they_went(open_gate, node_ws, size, piece, compress):
+    door = open_gate(node_ws.url)
+    events = node.connect(door.ws("/echo"), headers=HEADERS, bulk={"bytes": size, "piece": piece}, until=1, compress=compress, wait=30)
+    message = node.event(events, "message")
+    assert (message["bytes"], message["same"]) == (size, True)
+    assert node.event(events, "open")["extensions"] == ("permessage-deflate" if compress else "")
+    assert node.event(events, "close") == {"event": "close", "code": 1000, "reason": "enough"}
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("compress", [True, False], ids=["compressed", "plain"])
+@pytest.mark.parametrize("piece", [0, MIB], ids=["whole", "fragmented"])
+def test_a_message_of_100_MiB_comes_back_as_it_went(open_gate, node_ws, piece, compress):
+    door = open_gate(node_ws.url)
+    events = node.connect(door.ws("/echo"), headers=HEADERS, bulk={"bytes": 100 * MIB, "piece": piece}, until=1, compress=compress, wait=90)
+    message = node.event(events, "message")
+    assert (message["bytes"], message["same"]) == (100 * MIB, True)
+    assert node.event(events, "close")["code"] == 1000
+
+
+@pytest.mark.parametrize("piece", [0, 100_000], ids=["whole", "fragmented"])
+@pytest.mark.parametrize("size", [64, 100 * MIB])
+def test_an_upstream_may_send_first_and_as_much_as_it_likes(open_gate, node_ws, size, piece):
+    door = open_gate(node_ws.url)
+    events = node.connect(door.ws(f"/send?bytes={size}&piece={piece}"), headers=HEADERS, until=1, wait=50)
+    message = node.event(events, "message")
+    assert (message["bytes"], message["same"]) == (size, True)
+
+
+def test_the_fastapi_app_echoes_compressed_text_and_bytes(open_gate, fastapi):
+    door = open_gate(fastapi.url)
+    with connect(door.ws("/ws/echo"), additional_headers=HEADERS, proxy=None, max_size=None) as socket:
+        assert socket.response.headers["Sec-WebSocket-Extensions"].startswith("permessage-deflate")
+        for message in ("", "text", "snow \u2603" * 1000, b"", b"\x00\xff" * 50_000):
+            socket.send(message)
+            assert socket.recv(timeout=10) == message
+        socket.send(["frag", "men", "ted"])
+        assert socket.recv(timeout=10) == "fragmented"
+
+
+def test_fragments_compressed_bits_and_interleaved_pings_pass_frame_by_frame(open_gate, raw_upstream):
+    upstream = raw_upstream(echo_frames)
+    door = open_gate(upstream.url)
+    with Raw(door.port) as raw:
+        raw.open("/", BEARER, host=door.authority)
+        sent = [
+            (TEXT, b"one", False, 4),
+            (CONTINUATION, b"", False, 0),
+            (CONTINUATION, b"two" * 100, False, 0),
+            (CONTINUATION, b"three" * 20_000, True, 0),
+            (BINARY, b"", True, 0),
+        ]
+        for opcode, payload, fin, rsv in sent:
+            raw.send_frame(opcode, payload, fin=fin, rsv=rsv)
+        raw.send_frame(PING, b"are you there")
+        got = [raw.frame() for _ in range(len(sent) + 1)]
+        assert [(f.opcode, f.payload, f.fin, f.rsv) for f in got] == [*sent, (PONG, b"are you there", True, 0)]
+        assert not any(f.masked for f in got)
+
+
+def test_a_frame_cut_into_single_bytes_arrives_whole(open_gate, raw_upstream):
+    door = open_gate(raw_upstream(echo_frames).url)
+    with Raw(door.port) as raw:
+        raw.open("/", BEARER, host=door.authority)
+        for byte in frame(TEXT, b"x" * 130):
+            raw.send(bytes([byte]))
+        assert raw.frame().payload == b"x" * 130
+
+
+def test_frames_sent_with_the_handshake_are_not_lost(open_gate, raw_upstream):
+    """A client may not do that before the 101, but bytes that come are bytes; an upstream may, right behind its 101."""
+
+    def eager(connection):
+        connection.read_request()
+        key = connection.header("sec-websocket-key")[0]
+        head = f"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {accept_for(key)}\r\n\r\n"
+        connection.send(head.encode() + frame(TEXT, b"at once", mask=None))
+        assert connection.frame().payload == b"early"
+        connection.send(frame(TEXT, b"got it", mask=None))
+        connection.ended()
+
+    door = open_gate(raw_upstream(eager).url)
+    with Raw(door.port) as raw:
+        raw.send(upgrade("/", BEARER, host=door.authority) + frame(TEXT, b"early"))
+        assert raw.response().status == 101
+        assert [raw.frame().payload, raw.frame().payload] == [b"at once", b"got it"]
+
+
+def test_the_clients_close_reaches_the_upstream_and_its_answer_comes_back(open_gate, fastapi):
+    door = open_gate(fastapi.url)
+    mark = fastapi.mark()
+    with Raw(door.port) as raw:
+        raw.open("/ws/echo", BEARER, host=door.authority)
+        raw.send(close_frame(4321, "my own reason"))
+        end = raw.frame()
+        assert (end.opcode, end.code, end.reason) == (CLOSE, 4321, "my own reason")
+        assert raw.ended() == b""
+    closed = fastapi.wait_event(mark, event="closed")
+    assert (closed["code"], closed["reason"]) == (4321, "my own reason")
+
+
+def test_the_upstreams_close_reaches_the_client_untouched(open_gate, node_ws):
+    door = open_gate(node_ws.url)
+    events = node.connect(door.ws("/close?code=4777&reason=enough%20now"), headers=HEADERS)
+    assert node.event(events, "close") == {"event": "close", "code": 4777, "reason": "enough now"}
+
+
+def test_pings_of_either_side_pass_through(open_gate, node_ws):
+    door = open_gate(node_ws.url)
+    mark = node_ws.mark()
+    with connect(door.ws("/ping"), additional_headers=HEADERS, proxy=None) as socket:
+        socket.send("ping me with this")
+        assert socket.ping().wait(10)
+        node_ws.wait_event(mark, event="pong", data="ping me with this")
+
+
+# Loss -----------------------------------------------------------------------------------------------------------------
+
+
+def test_an_upstream_killed_between_frames_ends_as_1014(open_gate, node_ws):
+    door = open_gate(node_ws.url)
+    events = node.connect(door.ws("/terminate"), headers=HEADERS, send=["die"])
+    assert node.event(events, "close") == {"event": "close", "code": 1014, "reason": "upstream_unreachable"}
+
+
+def test_an_upstream_killed_between_the_fragments_of_a_message_ends_as_1014(open_gate, raw_upstream):
+    def dies(connection):
+        connection.accept()
+        connection.send(frame(TEXT, b"half of a mess", fin=False, mask=None))
+        connection.reset()
+
+    door = open_gate(raw_upstream(dies).url)
+    with Raw(door.port) as raw:
+        raw.open("/", BEARER, host=door.authority)
+        got = raw.frame()
+        assert (got.opcode, got.payload, got.fin) == (TEXT, b"half of a mess", False)
+        end = raw.frame()
+        assert (end.opcode, end.code, end.reason) == (CLOSE, 1014, "upstream_unreachable")
+
+
+def test_an_upstream_process_killed_in_mid_message_ends_as_1014(gate, files):
+    """The real thing: SIGKILL to the app while the client still sends."""
+    app = start_fastapi()
+    try:
+        door = gate(configs.base(files, app.url))
+        with Raw(door.port) as raw:
+            raw.open("/ws/echo", BEARER, host=door.authority)
+            raw.send_frame(TEXT, b"the first half", fin=False)
+            app.process.kill()
+            end = raw.frame()
+            assert (end.opcode, end.code, end.reason) == (CLOSE, 1014, "upstream_unreachable")
+        assert door.wait_session_end(code=1014)["reason"] == "upstream_unreachable"
+    finally:
+        app.stop()
+
+
+def test_nothing_is_put_into_a_frame_that_the_upstream_left_unfinished(open_gate, raw_upstream):
+    """A close inside the frame would be read as its payload; the client's connection is cut instead."""
+    whole = frame(TEXT, b"0123456789" * 100, mask=None)
+    part = whole[:200]
+
+    def dies(connection):
+        connection.accept()
+        connection.send(part)
+
+    door = open_gate(raw_upstream(dies).url)
+    with Raw(door.port) as raw:
+        raw.open("/", BEARER, host=door.authority)
+        assert raw.ended(timeout=5) == part
+
+
+def test_an_upstream_that_nobody_serves_is_unreachable(open_gate):
+    door = open_gate(f"http://127.0.0.1:{free_port()}")
+    for data in (request(headers=BEARER, host=door.authority), upgrade(headers=BEARER, host=door.authority)):
+        table.assert_denied(ask(door.port, data), "upstream_unreachable")
+
+
+def test_an_unreachable_upstream_is_a_close_code_for_a_browser(open_gate):
+    door = open_gate(f"http://127.0.0.1:{free_port()}", origin="same-host")
+    with Raw(door.port) as raw:
+        raw.open("/", [*BEARER, ("Origin", f"http://{door.authority}")], host=door.authority)
+        end = raw.frame()
+        assert (end.opcode, end.code, end.reason) == (CLOSE, 1014, "upstream_unreachable")
+
+
+def test_an_upstream_that_never_answers_is_a_504(open_gate, raw_upstream):
+    door = open_gate(raw_upstream().url, response_timeout="500ms")
+    for data in (request(headers=BEARER, host=door.authority), upgrade(headers=BEARER, host=door.authority)):
+        table.assert_denied(ask(door.port, data), "upstream_timeout")
+
+
+def test_an_upstream_that_never_answers_is_a_close_code_for_a_browser(open_gate, raw_upstream):
+    door = open_gate(raw_upstream().url, response_timeout="500ms", origin="same-host")
+    with Raw(door.port) as raw:
+        raw.open("/", [*BEARER, ("Origin", f"http://{door.authority}")], host=door.authority)
+        end = raw.frame()
+        assert (end.opcode, end.code, end.reason) == (CLOSE, 1014, "upstream_timeout")
+
+
+def test_an_upstreams_own_refusal_of_the_upgrade_passes_through(open_gate, raw_upstream):
+    body = b'{"mine": true}'
+
+    def refuses(connection):
+        connection.read_request()
+        head = f"HTTP/1.1 418 I'm a teapot\r\nContent-Type: application/json\r\nX-Mine: 1\r\nContent-Length: {len(body)}\r\n\r\n"
+        connection.send(head.encode() + body)
+        connection.ended()
+
+    door = open_gate(raw_upstream(refuses).url)
+    answer = ask(door.port, upgrade("/", BEARER, host=door.authority))
+    assert (answer.status, answer.body, answer.header("x-mine")) == (418, body, "1")
+
+
+def test_a_101_with_a_false_accept_key_is_not_passed_on_as_an_open_socket(open_gate, raw_upstream):
+    def lies(connection):
+        connection.read_request()
+        connection.send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: AAAA\r\n\r\n")
+        connection.ended()
+
+    door = open_gate(raw_upstream(lies).url)
+    with Raw(door.port) as raw:
+        answer = raw.send(upgrade("/", BEARER, host=door.authority)).response()
+        assert answer.status == 502 or answer.header("sec-websocket-accept") == "AAAA"
+
+
+# A slow reader --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.timeout(90)
+def test_a_slow_reader_gets_every_byte_in_the_end_and_the_gate_holds_little_of_it(open_gate, node_ws):
+    size = 64 * MIB
+    door = open_gate(node_ws.url)
+    mark = node_ws.mark()
+    before = resident(door)
+    with Raw(door.port, receive_buffer=32 * 1024, timeout=30) as raw:
+        raw.open(f"/flood?bytes={size}", BEARER, host=door.authority)
+        # Take a little, and then nothing while the upstream pushes: the pressure must reach it.
+        raw.read(256 * 1024)
+        node_ws.wait_event(mark, event="open", path="/flood")
+        assert resident(door) - before < 24 * MIB
+        assert not [e for e in node_ws.events(mark) if e["event"] == "flooded"]
+        total = 256 * 1024
+        while True:
+            try:
+                raw._more()
+            except Closed:
+                break
+            total += len(raw.buffer)
+            tail = bytes(raw.buffer[-64:])
+            raw.buffer.clear()
+            raw.received.clear()
+            if tail.endswith(close_frame(1000, "flooded", mask=None)):
+                raw.send(close_frame(1000))
+        frames = size // 65536
+        assert total == frames * (65536 + 10) + len(close_frame(1000, "flooded", mask=None))
+    node_ws.wait_event(mark, event="flooded")
+
+
+def resident(door) -> int:
+    """The gate's resident memory in bytes."""
+    with open(f"/proc/{door.process.pid}/status") as status:
+        line = next(line for line in status if line.startswith("VmRSS:"))
+    return int(line.split()[1]) * 1024
+
+
+# HTTP -----------------------------------------------------------------------------------------------------------------
+
+
+def test_server_sent_events_arrive_as_they_are_sent(open_gate, fastapi):
+    door = open_gate(fastapi.url)
+    with Raw(door.port) as raw:
+        raw.send(request(path="/sse/one", headers=BEARER, host=door.authority))
+        head = raw.read_until(b"\r\n\r\n").decode()
+        assert head.startswith("HTTP/1.1 200 ") and "text/event-stream" in head
+        # The first event is here while the second cannot have been made.
+        assert raw.chunk() == b"id: 1\ndata: first\n\n"
+        assert ask(door.port, request("POST", "/open/one", [*BEARER, ("Content-Length", "0")], host=door.authority)).status == 204
+        assert raw.chunk() == b"id: 2\ndata: last\n\n"
+        assert raw.chunk() == b""
+
+
+def test_chunked_bodies_stream_in_both_directions_at_once(open_gate, fastapi):
+    door = open_gate(fastapi.url)
+    with Raw(door.port) as raw:
+        raw.send(request("POST", "/mirror/", [*BEARER, ("Transfer-Encoding", "chunked")], host=door.authority))
+        raw.send(b"5\r\nfirst\r\n")
+        assert raw.read_until(b"\r\n\r\n").startswith(b"HTTP/1.1 200 ")
+        # The first piece is back before the second is sent.
+        assert raw.chunk() == b"first"
+        raw.send(b"6\r\nsecond\r\n")
+        assert raw.chunk() == b"second"
+        raw.send(b"0\r\n\r\n")
+        assert raw.chunk() == b""
+
+
+def test_large_bodies_pass_in_both_directions(open_gate, fastapi):
+    door = open_gate(fastapi.url)
+    size = 32 * MIB
+    with Raw(door.port, timeout=30) as raw:
+        raw.send(request("POST", "/count", [*BEARER, ("Content-Length", str(size))], host=door.authority))
+        sender = threading.Thread(target=lambda: [raw.send(b"u" * MIB) for _ in range(32)])
+        sender.start()
+        assert json.loads(raw.response().body) == {"bytes": size}
+        sender.join()
+        answer = raw.send(request(path=f"/download/{size}", headers=BEARER, host=door.authority)).response()
+        assert (answer.status, answer.body == b"d" * size) == (200, True)
+
+
+def test_redirects_cookies_and_statuses_are_the_upstreams_own(open_gate, fastapi):
+    door = open_gate(fastapi.url)
+
+    def get(path):
+        return ask(door.port, request(path=path, headers=BEARER, host=door.authority))
+
+    assert [(a.status, a.header("location")) for a in map(get, ("/redirect/absolute", "/redirect/relative"))] == [
+        (302, "https://elsewhere.example/there?x=1"),
+        (307, "/headers/there"),
+    ]
+    assert get("/cookies").all("set-cookie") == ["one=1; HttpOnly; Path=/; SameSite=lax", "two=2; Path=/cookies; SameSite=strict"]
+    for code in (401, 404, 500, 503):
+        answer = get(f"/status/{code}")
+        assert (answer.status, json.loads(answer.body), answer.header("x-app")) == (code, {"status": code}, "mine")
+
+
+def test_paths_and_queries_reach_the_upstream_as_they_were_written(open_gate, fastapi):
+    door = open_gate(fastapi.url)
+    target = "/headers/a%2Fb/%7Ec//d%20e?x=1&y=%26&token=mine&z"
+    seen = json.loads(ask(door.port, request(path=target, headers=BEARER, host=door.authority)).body)
+    assert f"{seen['path']}?{seen['query']}" == target
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+def test_every_method_passes_with_its_body(open_gate, fastapi, method):
+    door = open_gate(fastapi.url)
+    seen = json.loads(ask(door.port, request(method, "/headers/m", [*BEARER, ("Content-Length", "4")], host=door.authority, body=b"body")).body)
+    assert (seen["method"], seen["body"]) == (method, "body")
+
+
+def test_a_prefix_is_stripped_where_the_route_says_so(gate, files, fastapi):
+    config = configs.base(files, fastapi.url, path="/api/*", strip_prefix=True)
+    config["route"][0]["path"] = "/api/*"
+    door = gate(config)
+    seen = json.loads(ask(door.port, request(path="/api/headers/x?q=1", headers=BEARER, host=door.authority)).body)
+    assert (seen["path"], seen["query"]) == ("/headers/x", "q=1")
+
+
+def test_a_connection_serves_many_requests(open_gate, fastapi):
+    door = open_gate(fastapi.url)
+    with Raw(door.port) as raw:
+        for number in range(20):
+            seen = json.loads(raw.send(request(path=f"/headers/{number}", headers=BEARER, host=door.authority)).response().body)
+            assert seen["path"] == f"/headers/{number}"
+
+
+def test_a_unix_socket_serves_http_and_websocket(open_gate, tmp_path):
+    path = str(tmp_path / "app.sock")
+    app = start_fastapi(path)
+    try:
+        door = open_gate(f"unix:{path}")
+        assert ask(door.port, request(path="/headers/u", headers=BEARER, host=door.authority)).status == 200
+        with connect(door.ws("/ws/echo"), additional_headers=HEADERS, proxy=None) as socket:
+            socket.send("over unix")
+            assert socket.recv(timeout=10) == "over unix"
+    finally:
+        app.stop()
+
+
+# What is said upstream --------------------------------------------------------------------------------------------------
+
+CLIENTS_OWN = [
+    ("X-Forwarded-For", "203.0.113.9"),
+    ("X-Forwarded-Proto", "https"),
+    ("X-Forwarded-Host", "lies.example"),
+    ("Portcullis-Subject", "root"),
+    ("portcullis-scopes", "everything"),
+    ("Portcullis-Anything", "x"),
+    ("X-Mine", "kept"),
+    ("Cookie", "theme=dark; session=nobody"),
+]
+HOP_BY_HOP = [
+    ("Connection", "X-Hop, keep-alive"),
+    ("X-Hop", "1"),
+    ("Keep-Alive", "timeout=5"),
+    ("TE", "trailers"),
+    ("Proxy-Authorization", "Basic cHJveHk="),
+    ("Proxy-Connection", "keep-alive"),
+]
+
+
+def headers_seen(door, kind: str, extra=()) -> dict[str, list[str]]:
+    if kind == "http":
+        pairs = json.loads(ask(door.port, request(path="/headers/h", headers=[*BEARER, *extra], host=door.authority)).body)["headers"]
+    else:
+        with Raw(door.port) as raw:
+            raw.open("/ws/headers", [*BEARER, *extra], host=door.authority)
+            pairs = json.loads(raw.frame().payload)["headers"]
+    seen: dict[str, list[str]] = {}
+    for name, value in pairs:
+        seen.setdefault(name.lower(), []).append(value)
+    return seen
+
+
+@pytest.mark.parametrize("kind", ["http", "websocket"])
+def test_the_upstream_learns_who_it_is_from_the_gate_alone(open_gate, fastapi, kind):
+    seen = headers_seen(open_gate(fastapi.url), kind, CLIENTS_OWN)
+    assert seen["portcullis-subject"] == ["alice"]
+    assert "portcullis-anything" not in seen
+    assert "everything" not in json.dumps(seen)
+    assert seen["x-mine"] == ["kept"]
+
+
+@pytest.mark.parametrize("kind", ["http", "websocket"])
+def test_the_credential_stays_at_the_gate(open_gate, fastapi, kind):
+    seen = headers_seen(open_gate(fastapi.url), kind)
+    assert "authorization" not in seen
+    assert tokens.MARK not in json.dumps(seen)
+
+
+@pytest.mark.parametrize("kind", ["http", "websocket"])
+def test_the_forwarded_headers_are_the_gates_own(open_gate, fastapi, kind):
+    door = open_gate(fastapi.url)
+    seen = headers_seen(door, kind, CLIENTS_OWN)
+    assert seen["x-forwarded-for"] == ["127.0.0.1"]
+    assert seen["x-forwarded-proto"] == ["http"]
+    assert seen["x-forwarded-host"] == [door.authority]
+
+
+def test_hop_by_hop_headers_end_at_the_gate(open_gate, fastapi):
+    seen = headers_seen(open_gate(fastapi.url), "http", HOP_BY_HOP)
+    left = {name for name in ("x-hop", "keep-alive", "te", "proxy-authorization", "proxy-connection") if name in seen}
+    assert left == set()
+    assert "x-hop" not in ",".join(seen.get("connection", [])).lower()
+
+
+def test_hop_by_hop_headers_of_the_answer_end_at_the_gate(open_gate, raw_upstream):
+    def answers(connection):
+        connection.read_request()
+        connection.send(b"HTTP/1.1 200 OK\r\nConnection: X-Inner, keep-alive\r\nX-Inner: 1\r\nKeep-Alive: timeout=1\r\n"
+                        b"Proxy-Authenticate: Basic\r\nX-Outer: 2\r\nContent-Length: 2\r\n\r\nok")
+        connection.ended()
+
+    door = open_gate(raw_upstream(answers).url)
+    answer = ask(door.port, request(headers=BEARER, host=door.authority))
+    assert (answer.status, answer.body, answer.header("x-outer")) == (200, b"ok", "2")
+    assert [answer.header(name) for name in ("x-inner", "keep-alive", "proxy-authenticate")] == [None, None, None]
+
+
+@pytest.mark.parametrize("kind", ["http", "websocket"])
+def test_a_credential_is_taken_out_of_each_carrier(gate, files, fastapi, kind):
+    door = gate(configs.base(files, fastapi.url, carriers=["subprotocol", "cookie:session", "query"], origin=["https://app.example"]))
+    origin = ("Origin", "https://app.example")
+    token = tokens.ALICE
+
+    def seen_by(path_query="", headers=()):
+        if kind == "http":
+            return json.loads(ask(door.port, request(path=f"/headers/c{path_query}", headers=headers, host=door.authority)).body)
+        with Raw(door.port) as raw:
+            raw.open(f"/ws/headers{path_query}", headers, host=door.authority)
+            return json.loads(raw.frame().payload)
+
+    cookie = seen_by(headers=[origin, ("Cookie", f"theme=dark; session={token}; lang=en")])
+    assert [v for k, v in cookie["headers"] if k == "cookie"] == ["theme=dark; lang=en"]
+    query = seen_by(path_query=f"?a=1&token={token}&b=2")
+    assert query["query"] == "a=1&b=2"
+    offered = seen_by(headers=[("Sec-WebSocket-Protocol", f"chat.v1, {tokens.k8s(token)}, chat.v2")])
+    protocols = ", ".join(v for k, v in offered["headers"] if k == "sec-websocket-protocol").replace(" ", "").split(",")
+    assert protocols == ["chat.v1", "chat.v2"]
+    for seen in (cookie, query, offered):
+        assert tokens.MARK not in json.dumps(seen)
+        assert tokens.k8s(token) not in json.dumps(seen)
+
+
+def test_a_route_may_pass_the_credential_on_by_name(open_gate, fastapi):
+    seen = headers_seen(open_gate(fastapi.url, pass_credential=True), "http")
+    assert seen["authorization"] == [f"Bearer {tokens.ALICE}"]
+
+
+def test_the_upstreams_own_bearer_replaces_the_clients(gate, files, fastapi):
+    door = gate(configs.base(files, fastapi.url, upstream_token_file=files["upstream"]))
+    for kind in ("http", "websocket"):
+        assert headers_seen(door, kind)["authorization"] == [f"Bearer upstream-{tokens.MARK}"]
+
+
+def test_headers_that_the_route_drops_do_not_reach_the_upstream(open_gate, fastapi):
+    door = open_gate(fastapi.url, drop_request_headers=["x-codex-app-server-compression"])
+    seen = headers_seen(door, "websocket", [("X-Codex-App-Server-Compression", "zstd-stream-v1"), ("X-Mine", "kept")])
+    assert ("x-codex-app-server-compression" in seen, seen["x-mine"]) == (False, ["kept"])
+
+
+def test_identity_headers_can_be_switched_off_and_a_clients_own_still_do_not_pass(open_gate, fastapi):
+    seen = headers_seen(open_gate(fastapi.url, identity_headers=False), "http", CLIENTS_OWN)
+    assert not [name for name in seen if name.startswith("portcullis-")]
+
+
+def test_the_host_that_the_client_asked_for_is_kept_or_forwarded(open_gate, fastapi):
+    door = open_gate(fastapi.url)
+    seen = headers_seen(door, "http")
+    assert seen["host"][0] in (door.authority, f"127.0.0.1:{fastapi.port}")
+    assert seen["x-forwarded-host"] == [door.authority]
