@@ -52,7 +52,7 @@ function withWs() {
     for (const text of order.send ?? []) socket.send(text);
     if (bulk) {
       const piece = order.bulk.piece || bulk.length || 1;
-      for (let at = 0; at < bulk.length; at += piece) {
+      for (let at = 0; at === 0 || at < bulk.length; at += piece) {
         socket.send(bulk.subarray(at, at + piece), { binary: true, fin: at + piece >= bulk.length });
       }
     }

@@ -21,7 +21,8 @@ class App:
     def __init__(self, argv, *, cwd=None) -> None:
         self.process = Process(argv, cwd=cwd)
         try:
-            self.port: int = self.process.out.wait(lambda lines: next((json.loads(l)["port"] for l in lines if '"port"' in l), None), 20, "port")
+            started = self.process.out.wait(lambda lines: next((json.loads(l) for l in lines if '"port"' in l), None), 20, "port")
+            self.port: int = started["port"]
         except BaseException:
             self.process.stop()
             raise
