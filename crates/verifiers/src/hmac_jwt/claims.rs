@@ -1,0 +1,108 @@
+//! What a token claims, once its signature is known to be good.
+
+use portcullis_boundary::Scopes;
+use serde_json::{Map, Value};
+
+use super::strict_json;
+
+/// Claims whose types are right. Nothing is said of their values.
+pub(super) struct Claims {
+    all: Map<String, Value>,
+    expires: i64,
+    not_before: Option<i64>,
+}
+
+impl Claims {
+    /// Reads a payload; none when it is not of the form that the rules ask for.
+    pub(super) fn read(payload: &[u8]) -> Option<Self> {
+        let all = strict_json::parse_object(payload)?;
+        let expires = all.get("exp")?.as_i64()?;
+        let not_before = match all.get("nbf") {
+            None | Some(Value::Null) => None,
+            Some(time) => Some(time.as_i64()?),
+        };
+        let issuer_is_typed = match all.get("iss") {
+            None | Some(Value::Null | Value::String(_)) => true,
+            Some(Value::Array(_) | Value::Bool(_) | Value::Number(_) | Value::Object(_)) => false,
+        };
+        let audience_is_typed = match all.get("aud") {
+            None | Some(Value::Null | Value::String(_)) => true,
+            Some(Value::Array(several)) => several.iter().all(Value::is_string),
+            Some(Value::Bool(_) | Value::Number(_) | Value::Object(_)) => false,
+        };
+        (issuer_is_typed && audience_is_typed).then_some(Self {
+            all,
+            expires,
+            not_before,
+        })
+    }
+
+    pub(super) const fn expires(&self) -> i64 {
+        self.expires
+    }
+
+    pub(super) const fn not_before(&self) -> Option<i64> {
+        self.not_before
+    }
+
+    /// The text of a claim; none when it is absent or no text.
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.all.get(name)?.as_str()
+    }
+
+    pub(super) fn issued(&self) -> Option<i64> {
+        self.all.get("iat")?.as_i64()
+    }
+
+    /// Whether the token is meant for `audience`.
+    pub(super) fn is_for(&self, audience: &str) -> bool {
+        match self.all.get("aud") {
+            Some(Value::String(one)) => one == audience,
+            Some(Value::Array(several)) => several.iter().any(|one| one == audience),
+            _ => false,
+        }
+    }
+
+    /// The first of `scope` (a space-delimited list, RFC 9068, 2.2.3), `scp` and `scopes` (arrays)
+    /// that is there. What is not of its form gives nothing.
+    pub(super) fn scopes(&self) -> Scopes {
+        if let Some(scope) = self.all.get("scope") {
+            return scope.as_str().map(Scopes::parse).unwrap_or_default();
+        }
+        let several = self.all.get("scp").or_else(|| self.all.get("scopes"));
+        several
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .filter(|scope| !scope.is_empty() && !scope.contains(char::is_whitespace))
+            .collect()
+    }
+
+    pub(super) fn into_inner(self) -> Map<String, Value> {
+        self.all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scopes_are_read_from_the_first_claim_that_has_them() {
+        for (claims, scopes) in [
+            (r#""scope":"write read""#, "read write"),
+            (r#""scope":["read"]"#, ""),
+            (r#""scope":"read","scp":["write"]"#, "read"),
+            (r#""scp":["write","read"]"#, "read write"),
+            (r#""scp":["read",7,"a b",""]"#, "read"),
+            (r#""scp":"read""#, ""),
+            (r#""scopes":["read"]"#, "read"),
+            (r#""other":1"#, ""),
+        ] {
+            let payload = format!(r#"{{"exp":1,{claims}}}"#);
+            let claims = Claims::read(payload.as_bytes()).unwrap();
+            assert_eq!(claims.scopes().to_string(), scopes, "{payload}");
+        }
+    }
+}
