@@ -130,6 +130,13 @@ impl Arrival {
         self.head
     }
 
+    /// Gives a copy of the request's head to whoever holds a pass, and keeps the arrival, about which
+    /// something may still have to be said.
+    #[must_use]
+    pub fn head_for(&self, _pass: &Pass) -> Parts {
+        self.head.clone()
+    }
+
     /// The protocol that it asks for: WebSocket where `Upgrade` names it, HTTP otherwise.
     #[must_use]
     pub const fn protocol(&self) -> Protocol {
@@ -202,6 +209,20 @@ impl Arrival {
     /// The subprotocols that it offers, in order, over all header lines.
     pub fn subprotocols(&self) -> impl Iterator<Item = &str> {
         crate::carrier::offered_subprotocols(&self.head.headers)
+    }
+
+    /// The first subprotocol that it offers and that is no credential: the one that a server which
+    /// speaks none of them may select, so that a browser keeps the socket until it is closed.
+    #[must_use]
+    pub fn selectable_subprotocol(&self) -> Option<&str> {
+        self.subprotocols()
+            .find(|protocol| !crate::carrier::is_credential(protocol))
+    }
+
+    /// The key of its handshake.
+    #[must_use]
+    pub fn handshake_key(&self) -> Option<&str> {
+        sole(&self.head.headers, &header::SEC_WEBSOCKET_KEY)
     }
 
     /// Checks the shape of a WebSocket handshake (RFC 6455, 4.2.1), in the order in which the

@@ -42,9 +42,9 @@ impl Boundary {
     /// A boundary that asks nobody but the policy's own verifiers, counts sessions for itself,
     /// serves any host, and lives by the system's clock.
     #[must_use]
-    pub fn new(policy: Policy) -> Self {
+    pub fn new(policy: impl Into<Arc<Policy>>) -> Self {
         Self {
-            policy: Arc::new(policy),
+            policy: policy.into(),
             hosts: Arc::new(HostRule::Any),
             authority: Arc::new(NoAuthority::new()),
             limiter: Limiter::new(Limits::default()),

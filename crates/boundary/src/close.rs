@@ -183,9 +183,8 @@ impl Preset {
     fn code(self, kind: RefusalKind) -> Option<CloseCode> {
         let default = kind.row().close?;
         Some(match self {
-            Self::Default | Self::AppServer => default,
             Self::Omi if kind == RefusalKind::KeysUnavailable => CloseCode::private(4001),
-            Self::Omi => default,
+            Self::Default | Self::AppServer | Self::Omi => default,
             Self::CodeframeTerminal => match Family::of(kind) {
                 Family::Credential | Family::Stale => CloseCode::private(4001),
                 Family::Permission => CloseCode::private(4003),

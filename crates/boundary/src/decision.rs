@@ -179,6 +179,16 @@ pub struct Refused {
     pub identity: Option<Box<Identity>>,
 }
 
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self {
+            refusal,
+            carrier: None,
+            identity: None,
+        }
+    }
+}
+
 /// How far a decision has come.
 #[derive(Debug)]
 #[must_use = "a decision that is dropped refuses"]
@@ -279,6 +289,15 @@ impl Policy {
                 check_rights(self, identity).map_err(changed)
             }
         }
+    }
+
+    /// Asks rules 1 and 2 alone, of a request that no other rule is for.
+    ///
+    /// # Errors
+    ///
+    /// [`RefusalKind::HostForbidden`] or [`RefusalKind::OriginForbidden`].
+    pub fn check_page(&self, arrival: &Arrival, hosts: &HostRule) -> Result<(), Refusal> {
+        check_host(arrival, hosts).and_then(|()| check_origin(self, arrival))
     }
 
     fn begin<'a>(

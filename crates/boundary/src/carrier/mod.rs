@@ -235,6 +235,11 @@ impl Default for Carriers {
     }
 }
 
+/// Whether a subprotocol is a credential in disguise, which no server may select.
+pub(crate) fn is_credential(subprotocol: &str) -> bool {
+    Dialect::of(subprotocol).is_some()
+}
+
 /// A carrier that holds no credential, or several.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{0}")]

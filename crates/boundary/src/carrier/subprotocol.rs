@@ -84,7 +84,7 @@ impl Dialect {
         }
     }
 
-    fn of(protocol: &str) -> Option<(Self, &str)> {
+    pub(super) fn of(protocol: &str) -> Option<(Self, &str)> {
         Self::ALL
             .into_iter()
             .find_map(|dialect| Some((dialect, protocol.strip_prefix(dialect.prefix())?)))

@@ -139,7 +139,7 @@ pub enum Action {
 
 /// The close frame that a client gets.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[non_exhaustive]
+#[expect(clippy::exhaustive_structs, reason = "the wire has no more")]
 pub struct Closing {
     /// The code.
     pub code: CloseCode,
@@ -190,6 +190,7 @@ pub struct Session {
     stalled: Sides<Option<Moment>>,
     message_bytes: Sides<u64>,
     rate: Meter,
+    told: Option<CloseCode>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -226,6 +227,7 @@ impl Session {
             stalled: Sides::default(),
             message_bytes: Sides::default(),
             rate: Meter::default(),
+            told: None,
             terms,
         }
     }
@@ -367,13 +369,19 @@ impl Session {
         }
     }
 
-    /// The code that the client got, when the machine closed the session.
+    /// The close that the client is being told, while it is.
     #[must_use]
-    pub const fn code(&self) -> Option<CloseCode> {
+    pub const fn closing(&self) -> Option<Closing> {
         match self.state {
-            State::Closing { closing, .. } => Some(closing.code),
-            State::Open | State::Parting { .. } | State::Ended(_) => None,
+            State::Closing { closing, .. } => Some(closing),
+            State::Ended(_) | State::Open | State::Parting { .. } => None,
         }
+    }
+
+    /// The code of the close frame that the machine asked for and that was written to the client.
+    #[must_use]
+    pub const fn told(&self) -> Option<CloseCode> {
+        self.told
     }
 
     /// When it opened.
@@ -386,6 +394,9 @@ impl Session {
         let State::Closing { end, closing, .. } = self.state else {
             return Action::Nothing;
         };
+        if *event == Event::CloseSent {
+            self.told = Some(closing.code);
+        }
         match event {
             // A client that said goodbye itself has nothing more to say.
             Event::CloseSent if matches!(end, End::Closed(Side::Client, _)) => self.end(end),

@@ -1,0 +1,131 @@
+//! Requests, read by hyper.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{CONNECTION, HeaderValue, UPGRADE};
+use http::{Request, Response};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use portcullis_boundary::{Peer, Refusal, RefusalKind};
+
+use super::body::Guarded;
+use super::go_on;
+use super::rewind::Rewind;
+use crate::config::Listener;
+use crate::entry::{Forward, Outcome, Then, arrive, upstream_failed};
+use crate::stream::Stream;
+use crate::upstream::{Reply, full};
+use crate::worker::Worker;
+
+/// The most bytes of a request's head. A client gets 431 beyond.
+pub(super) const MAX_HEAD: usize = 512 * 1024;
+
+/// The most headers in it.
+pub(super) const MAX_HEADERS: usize = 100;
+
+/// Serves requests on a connection of which `already` was read.
+pub(super) async fn serve(
+    worker: Arc<Worker>,
+    listener: Arc<Listener>,
+    stream: Stream,
+    already: Vec<u8>,
+    peer: Peer,
+) {
+    let limit = worker.shared.rules().timeouts.header;
+    let draining = worker.tasks.draining().clone();
+    let service = service_fn(move |request| {
+        let (worker, listener, peer) = (Arc::clone(&worker), Arc::clone(&listener), peer.clone());
+        async move { Ok::<_, Infallible>(answer(worker, listener, peer, request).await) }
+    });
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limit)
+        .max_buf_size(MAX_HEAD)
+        .max_headers(MAX_HEADERS);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(64 * 1024);
+    let io = TokioIo::new(Rewind::new(stream, already));
+    let connection = builder.serve_connection_with_upgrades(io, service);
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = draining.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(target: "portcullis::connection", error, "connection ended");
+    }
+}
+
+async fn answer(
+    worker: Arc<Worker>,
+    listener: Arc<Listener>,
+    peer: Peer,
+    mut request: Request<Incoming>,
+) -> Reply {
+    let upgrade = hyper::upgrade::on(&mut request);
+    let (head, body) = request.into_parts();
+    match arrive(&worker, &listener, head, peer).await {
+        Outcome::Answer(response) => response.map(full),
+        Outcome::Forward(forward) => send(&worker, *forward, body).await,
+        Outcome::Switch(response, then) => {
+            let tasks = worker.tasks.clone();
+            drop(tasks.spawn(async move { switch(&worker, upgrade, *then).await }));
+            switching(response)
+        }
+    }
+}
+
+/// Sends an admitted request upstream. The pass lives until the response's head is there.
+async fn send(worker: &Worker, forward: Forward, body: Incoming) -> Reply {
+    let Forward { head, route, pass } = forward;
+    let most = route.upstream.max_body;
+    let too_big = most.is_some_and(|most| body.size_hint().lower() > most);
+    let sent = if too_big {
+        let why = "the request's body is larger than the route allows";
+        Err(Refusal::new(RefusalKind::MessageTooBig).because(why))
+    } else {
+        let limit = worker.shared.rules().timeouts.body;
+        let body = Guarded::new(body, most, limit);
+        worker.client(&route).send(head, body).await
+    };
+    drop(pass);
+    sent.unwrap_or_else(|refusal| upstream_failed(&route, refusal).map(full))
+}
+
+fn switching(response: Response<()>) -> Reply {
+    let mut response = response.map(|()| full(Bytes::new()));
+    let headers = response.headers_mut();
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    response
+}
+
+async fn switch(worker: &Worker, upgrade: OnUpgrade, then: Then) {
+    // A client that leaves now takes the pass and the upstream with it.
+    let Ok(upgraded) = upgrade.await else { return };
+    if let Some((client, already)) = bare(upgraded) {
+        go_on(worker, then, client, already).await;
+    }
+}
+
+/// The bare socket behind an upgraded connection: relaying it costs nothing of what hyper kept.
+fn bare(upgraded: Upgraded) -> Option<(Stream, Vec<u8>)> {
+    let parts = upgraded.downcast::<TokioIo<Rewind>>().ok()?;
+    let (behind, stream) = parts.io.into_inner().into_parts();
+    let mut already = parts.read_buf.to_vec();
+    already.extend_from_slice(&behind);
+    Some((stream, already))
+}

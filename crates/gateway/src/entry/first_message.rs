@@ -1,0 +1,250 @@
+//! A socket that is accepted before it is decided about: its credential is its first message.
+
+use std::sync::Arc;
+
+use portcullis_boundary::carrier::first_message;
+use portcullis_boundary::close::CloseCode;
+use portcullis_boundary::policy::Delivery;
+use portcullis_boundary::session::{Closing, Side};
+use portcullis_boundary::{Arrival, Boundary, Credential, Refusal, RefusalKind, Refused, Verdict};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
+
+use super::refuse::{Farewell, switching, tell};
+use super::upgrade::{Bridge, Terms, reach};
+use super::{Outcome, Then};
+use crate::config::Route;
+use crate::relay::frames::{close_frame, pong_frame, text_frame};
+use crate::relay::header::read_header;
+use crate::report;
+use crate::routes::Entry;
+use crate::session::Driver;
+use crate::stream::Stream;
+use crate::worker::Worker;
+
+/// The most bytes that are read before the first message is whole: its payload, and frames' headers.
+const MAX_BYTES: usize = first_message::MAX_BYTES + 512;
+
+/// A socket whose first message is awaited.
+pub(crate) struct FirstMessage {
+    worker: Arc<Worker>,
+    route: Arc<Route>,
+    boundary: Boundary,
+    arrival: Arrival,
+    place: OwnedSemaphorePermit,
+}
+
+/// Accepts the socket, where there is room for one more stranger.
+pub(super) fn accept(
+    worker: &Arc<Worker>,
+    entry: &Entry,
+    boundary: Boundary,
+    arrival: Arrival,
+) -> Outcome {
+    let Some(place) = worker.shared.lobby() else {
+        let refusal = Refusal::new(RefusalKind::Overloaded)
+            .because("too many sockets wait for their first message");
+        return tell(worker, entry, &arrival, refusal.into());
+    };
+    let response = switching(&arrival);
+    let route = Arc::clone(&entry.route);
+    let waiting = FirstMessage {
+        worker: Arc::clone(worker),
+        route,
+        boundary,
+        arrival,
+        place,
+    };
+    Outcome::Switch(response, Box::new(Then::FirstMessage(waiting)))
+}
+
+impl FirstMessage {
+    /// Reads the first message and decides; gives the session when it is admitted, and says goodbye
+    /// when it is not.
+    pub(crate) async fn decide(self, mut client: Stream, mut buffer: Vec<u8>) -> Option<Driver> {
+        let read = timeout(
+            first_message::TIMEOUT,
+            read_message(&mut client, &mut buffer),
+        )
+        .await;
+        let refused = match read {
+            Err(_) => Refused::from(Refusal::new(RefusalKind::AuthTimeout)),
+            Ok(Err(Unread::Gone)) => return None,
+            Ok(Err(Unread::Refused(refusal))) => Refused::from(refusal),
+            Ok(Ok(credential)) => match self.enter(credential).await {
+                Ok(bridge) => return bridge.welcome(client, buffer).await,
+                Err(refused) => refused,
+            },
+        };
+        let kind = refused.refusal.kind();
+        let code = self
+            .route
+            .policy
+            .codes()
+            .code(kind)
+            .unwrap_or(CloseCode::POLICY);
+        let status = refused.refusal.status();
+        let name = self.route.policy.name();
+        report::refused(name, &self.arrival, &refused, Delivery::Close(code), status);
+        let closing = Closing {
+            code,
+            reason: kind.as_str(),
+        };
+        Farewell::new(closing, self.place).say(client, buffer).await;
+        None
+    }
+
+    async fn enter(&self, credential: Credential) -> Result<Bridge, Refused> {
+        let pass = match self
+            .boundary
+            .admit_first_message(&self.arrival, credential)
+            .await
+        {
+            Verdict::Admit(pass) => pass,
+            Verdict::Refuse(refused) => return Err(refused),
+            Verdict::AwaitFirstMessage => {
+                let why = "a first message was asked for twice";
+                return Err(Refusal::new(RefusalKind::Internal).because(why).into());
+            }
+        };
+        let upstream = reach(
+            &self.worker,
+            &self.route,
+            &self.arrival,
+            &pass,
+            Terms::AsAnswered,
+        )
+        .await
+        .map_err(|unreached| Refused::from(Refusal::from(unreached)))?;
+        report::admitted(self.route.policy.name(), &self.arrival, &pass);
+        let hosts = self.boundary.hosts();
+        Ok(Bridge::new(
+            &self.worker,
+            &self.route,
+            hosts,
+            &self.arrival,
+            pass,
+            upstream,
+        ))
+    }
+}
+
+impl Bridge {
+    /// Tells an admitted client so, before anything of its upstream.
+    async fn welcome(self, mut client: Stream, buffer: Vec<u8>) -> Option<Driver> {
+        let answer = first_message::answer(self.expiry());
+        client.write_all(&text_frame(&answer)).await.ok()?;
+        client.flush().await.ok()?;
+        Some(self.relay(client, buffer))
+    }
+}
+
+/// Why there is no first message.
+enum Unread {
+    /// The client left.
+    Gone,
+    Refused(Refusal),
+}
+
+impl From<std::io::Error> for Unread {
+    fn from(_: std::io::Error) -> Self {
+        Self::Gone
+    }
+}
+
+/// Reads frames until a text message is whole. Pings are answered; `buffer` keeps what comes after.
+async fn read_message(client: &mut Stream, buffer: &mut Vec<u8>) -> Result<Credential, Unread> {
+    let mut message = Vec::new();
+    let mut taken = 0;
+    loop {
+        while let Some((frame, bytes)) = whole_frame(buffer)? {
+            buffer.drain(..bytes);
+            taken += bytes;
+            let is_text = frame.opcode == 1 && message.is_empty();
+            match frame.opcode {
+                0 | 1 if is_text || frame.opcode == 0 => {
+                    message.extend_from_slice(&frame.payload);
+                    if frame.fin {
+                        return credential(&message);
+                    }
+                }
+                8 => return Err(leave(client).await),
+                9 => client.write_all(&pong_frame(&frame.payload)).await?,
+                10 => {}
+                _ => return Err(malformed("the first message is not text")),
+            }
+        }
+        if taken + buffer.len() > MAX_BYTES {
+            let refusal = Refusal::new(RefusalKind::MessageTooBig);
+            return Err(Unread::Refused(
+                refusal.because("the first message is too long"),
+            ));
+        }
+        if client.read_buf(buffer).await? == 0 {
+            return Err(Unread::Gone);
+        }
+    }
+}
+
+fn credential(message: &[u8]) -> Result<Credential, Unread> {
+    let text =
+        std::str::from_utf8(message).map_err(|_| malformed("the first message is not UTF-8"))?;
+    first_message::read(text).map_err(|error| malformed(error.to_string()))
+}
+
+fn malformed(why: impl Into<std::borrow::Cow<'static, str>>) -> Unread {
+    Unread::Refused(Refusal::new(RefusalKind::MalformedCredential).because(why))
+}
+
+/// Answers the client's goodbye.
+async fn leave(client: &mut Stream) -> Unread {
+    let closing = Closing {
+        code: CloseCode::NORMAL,
+        reason: "",
+    };
+    // It is leaving; whether it reads the answer is its own affair.
+    let _: std::io::Result<()> = client.write_all(&close_frame(Side::Client, &closing)).await;
+    Unread::Gone
+}
+
+struct Whole {
+    fin: bool,
+    opcode: u8,
+    payload: Vec<u8>,
+}
+
+/// The frame that `buffer` begins with, unmasked; none when it is not whole yet.
+fn whole_frame(buffer: &[u8]) -> Result<Option<(Whole, usize)>, Unread> {
+    let Some(header) = read_header(buffer) else {
+        return Ok(None);
+    };
+    if !header.frame.masked {
+        return Err(malformed("the client's frames are not masked"));
+    }
+    let length = usize::try_from(header.frame.length).unwrap_or(usize::MAX);
+    if length > MAX_BYTES {
+        let refusal = Refusal::new(RefusalKind::MessageTooBig);
+        return Err(Unread::Refused(
+            refusal.because("the first message is too long"),
+        ));
+    }
+    let bytes = header.bytes + length;
+    let Some(masked) = buffer.get(header.bytes..bytes) else {
+        return Ok(None);
+    };
+    let key = header.mask.iter().cycle();
+    let payload = masked
+        .iter()
+        .zip(key)
+        .map(|(byte, key)| byte ^ key)
+        .collect();
+    Ok(Some((
+        Whole {
+            fin: header.frame.fin,
+            opcode: header.frame.opcode,
+            payload,
+        },
+        bytes,
+    )))
+}

@@ -1,0 +1,121 @@
+//! From an arrival to what is done about it.
+//!
+//! [`arrive`] is the one way in. Both doors of a connection go through it, the fast one that reads
+//! handshakes itself and hyper's, and get an [`Outcome`] to carry out. What it decides is decided by
+//! the boundary; what is here is only the carrying out.
+
+mod check;
+mod first_message;
+mod health;
+mod refuse;
+mod upgrade;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{Method, Response};
+use portcullis_boundary::policy::Delivery;
+use portcullis_boundary::{Arrival, Pass, Peer, Protocol, Refusal, RefusalKind, Refused, Verdict};
+
+pub(crate) use self::first_message::FirstMessage;
+pub(crate) use self::refuse::{Farewell, LOBBY};
+pub(crate) use self::upgrade::Bridge;
+use crate::config::{Listener, Route};
+use crate::report;
+use crate::routes::Entry;
+use crate::upstream::headers::prepare;
+use crate::worker::Worker;
+
+/// What is to be done about an arrival.
+pub(crate) enum Outcome {
+    /// Answer with this.
+    Answer(Response<Bytes>),
+    /// Send it to the route's upstream, and stream the answer back.
+    Forward(Box<Forward>),
+    /// Answer with this 101, and go on with the socket.
+    Switch(Response<()>, Box<Then>),
+}
+
+/// An admitted plain request.
+pub(crate) struct Forward {
+    pub(crate) head: Parts,
+    pub(crate) route: Arc<Route>,
+    pub(crate) pass: Pass,
+}
+
+/// What is done with a socket after the protocols were switched.
+pub(crate) enum Then {
+    /// Relay it.
+    Relay(Bridge),
+    /// Tell the refusal, and close.
+    Close(Farewell),
+    /// Read its first message, and decide then.
+    FirstMessage(FirstMessage),
+}
+
+/// Decides about a request that came from `peer` to `listener`.
+pub(crate) async fn arrive(
+    worker: &Arc<Worker>,
+    listener: &Listener,
+    head: Parts,
+    peer: Peer,
+) -> Outcome {
+    let rules = worker.shared.rules();
+    if let Some(answer) = health::answer(worker, listener, &rules, &head, &peer) {
+        return Outcome::Answer(answer);
+    }
+    if head.uri.path() == check::PATH {
+        return Outcome::Answer(check::answer(worker, listener, &rules, &head, &peer).await);
+    }
+    let arrival = Arrival::new(head, peer);
+    let Some(entry) = rules.routes.find(arrival.path()) else {
+        let refusal = Refusal::new(RefusalKind::ResourceUnknown).because("no route has this path");
+        return refuse::tell(worker, &rules.nowhere, &arrival, refusal.into());
+    };
+    if worker.shared.is_draining() {
+        let refusal = Refusal::new(RefusalKind::Draining);
+        return refuse::tell(worker, entry, &arrival, refusal.into());
+    }
+    let boundary = entry.boundary.clone().at_hosts(Arc::clone(&listener.hosts));
+    match boundary.admit(&arrival).await {
+        Verdict::Refuse(refused) => refuse::tell(worker, entry, &arrival, refused),
+        Verdict::AwaitFirstMessage => first_message::accept(worker, entry, boundary, arrival),
+        Verdict::Admit(pass) => match arrival.protocol() {
+            Protocol::WebSocket => {
+                upgrade::upgrade(worker, &listener.hosts, entry, arrival, pass).await
+            }
+            Protocol::Http => forward(worker, entry, arrival, pass),
+        },
+    }
+}
+
+fn forward(worker: &Worker, entry: &Entry, arrival: Arrival, pass: Pass) -> Outcome {
+    if *arrival.method() == Method::CONNECT {
+        let refusal = Refusal::new(RefusalKind::ResourceUnknown).because("this is no tunnel");
+        return refuse::tell(worker, entry, &arrival, refusal.into());
+    }
+    report::admitted(entry.route.policy.name(), &arrival, &pass);
+    let peer = arrival.peer().clone();
+    let mut head = arrival.enter(&pass);
+    prepare(&mut head, &entry.route, &pass, &peer);
+    let route = Arc::clone(&entry.route);
+    Outcome::Forward(Box::new(Forward { head, route, pass }))
+}
+
+/// The denial of an admitted request whose upstream failed.
+pub(crate) fn upstream_failed(route: &Route, refusal: Refusal) -> Response<Bytes> {
+    tracing::warn!(
+        target: "portcullis::upstream",
+        route = &**route.policy.name(),
+        refusal = refusal.kind().as_str(),
+        detail = %refusal.detail(),
+        "upstream failed"
+    );
+    portcullis_boundary::denial::denial(refusal, &route.policy)
+}
+
+/// How a refusal is told, for those who only want to know.
+pub(crate) fn delivery(entry: &Entry, arrival: &Arrival, refused: &Refused) -> Delivery {
+    entry.route.policy.delivery(arrival, refused.refusal.kind())
+}

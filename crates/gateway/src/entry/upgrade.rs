@@ -1,0 +1,227 @@
+//! A WebSocket that may enter: to its upstream and back.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::HeaderValue;
+use http::{Response, StatusCode};
+use portcullis_boundary::clock::{Clock, SystemClock, Timestamp};
+use portcullis_boundary::policy::{Delivery, HostRule};
+use portcullis_boundary::{Arrival, Pass, Refusal, RefusalKind, Refused};
+use tokio::time::Instant;
+
+use super::refuse::tell;
+use super::{Outcome, Then, delivery};
+use crate::config::Route;
+use crate::report;
+use crate::routes::Entry;
+use crate::session::{Asked, Driver, Facts, Opening, Seat};
+use crate::stream::Stream;
+use crate::upstream::headers::{prepare, strip_hop_by_hop};
+use crate::upstream::{Accepted, DialError, HandshakeError, Offer, accept_key, dial, open};
+use crate::worker::Worker;
+
+/// The most bytes that are passed on of an upstream's refusal.
+const MAX_REFUSAL: usize = 64 * 1024;
+
+/// An admitted socket's other end, ready to be relayed.
+pub(crate) struct Bridge {
+    pass: Pass,
+    seat: Seat,
+    route: Arc<Route>,
+    expires: Option<Instant>,
+    upstream: Accepted,
+}
+
+impl Bridge {
+    /// Takes a seat for the session of `arrival`.
+    pub(super) fn new(
+        worker: &Worker,
+        route: &Arc<Route>,
+        hosts: &Arc<HostRule>,
+        arrival: &Arrival,
+        pass: Pass,
+        upstream: Accepted,
+    ) -> Self {
+        let pass = pass.forget_claims();
+        let now = SystemClock::new().now();
+        let expires = pass
+            .identity()
+            .end()
+            .map(|end| Instant::now() + end.since(now));
+        let facts = Facts {
+            route: Arc::clone(route.policy.name()),
+            identity: pass.identity().clone(),
+            carrier: pass.carrier(),
+            peer: arrival.peer().clone(),
+            hosts: Arc::clone(hosts),
+            asked: Asked::of(arrival),
+        };
+        let seat = worker.shared.registry.seat(facts);
+        Self {
+            pass,
+            seat,
+            route: Arc::clone(route),
+            expires,
+            upstream,
+        }
+    }
+
+    /// When the client's credential expires, by its own word.
+    pub(super) const fn expiry(&self) -> Option<Timestamp> {
+        self.pass.identity().expiry()
+    }
+
+    /// The session, which relays `client` from now on.
+    pub(crate) fn relay(self, client: Stream, from_client: Vec<u8>) -> Driver {
+        Driver::new(Opening {
+            pass: self.pass,
+            seat: self.seat,
+            terms: Arc::clone(&self.route.terms),
+            expires: self.expires,
+            client,
+            from_client,
+            upstream: self.upstream.stream,
+            from_upstream: self.upstream.already,
+        })
+    }
+}
+
+/// Opens the upstream of an admitted handshake, and answers the client as the upstream did.
+pub(super) async fn upgrade(
+    worker: &Worker,
+    hosts: &Arc<HostRule>,
+    entry: &Entry,
+    arrival: Arrival,
+    pass: Pass,
+) -> Outcome {
+    match reach(worker, &entry.route, &arrival, &pass, Terms::AsOffered).await {
+        Ok(upstream) => {
+            report::admitted(entry.route.policy.name(), &arrival, &pass);
+            let response = answer(&upstream, arrival.handshake_key().unwrap_or_default());
+            let bridge = Bridge::new(worker, &entry.route, hosts, &arrival, pass, upstream);
+            Outcome::Switch(response, Box::new(Then::Relay(bridge)))
+        }
+        Err(Unreached::Answered(response)) => {
+            let refused = Refused::from(response_refusal(response.status()));
+            match delivery(entry, &arrival, &refused) {
+                Delivery::Denial => {
+                    report::admitted(entry.route.policy.name(), &arrival, &pass);
+                    Outcome::Answer(*response)
+                }
+                Delivery::Close(_) => tell(worker, entry, &arrival, refused),
+            }
+        }
+        Err(Unreached::Failed(refusal)) => tell(worker, entry, &arrival, refusal.into()),
+    }
+}
+
+/// The 101 that tells a client what its upstream answered.
+fn answer(upstream: &Accepted, key: &str) -> Response<()> {
+    let mut response = Response::new(());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    *response.headers_mut() = upstream.headers.clone();
+    if let Ok(accept) = HeaderValue::try_from(accept_key(key.as_bytes())) {
+        response
+            .headers_mut()
+            .insert("sec-websocket-accept", accept);
+    }
+    response
+}
+
+/// What is offered to an upstream.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Terms {
+    /// What the client offered.
+    AsOffered,
+    /// What the client was already answered: one subprotocol at most, and no extension.
+    AsAnswered,
+}
+
+/// Why an upstream was not reached.
+pub(super) enum Unreached {
+    /// It answered, and did not switch protocols.
+    Answered(Box<Response<Bytes>>),
+    /// It did not answer as a WebSocket server does.
+    Failed(Refusal),
+}
+
+impl From<Unreached> for Refusal {
+    fn from(unreached: Unreached) -> Self {
+        match unreached {
+            Unreached::Answered(response) => response_refusal(response.status()),
+            Unreached::Failed(refusal) => refusal,
+        }
+    }
+}
+
+fn response_refusal(status: StatusCode) -> Refusal {
+    Refusal::new(RefusalKind::UpstreamUnreachable)
+        .because(format!("the upstream answered {status}"))
+}
+
+/// Connects to the route's upstream and shakes hands.
+pub(super) async fn reach(
+    worker: &Worker,
+    route: &Route,
+    arrival: &Arrival,
+    pass: &Pass,
+    terms: Terms,
+) -> Result<Accepted, Unreached> {
+    let mut head = arrival.head_for(pass);
+    prepare(&mut head, route, pass, arrival.peer());
+    if terms == Terms::AsAnswered {
+        head.headers.remove("sec-websocket-extensions");
+        head.headers.remove("sec-websocket-protocol");
+        if let Some(Ok(protocol)) = arrival.selectable_subprotocol().map(HeaderValue::from_str) {
+            head.headers.insert("sec-websocket-protocol", protocol);
+        }
+    }
+    let target = &route.upstream.target;
+    let stream = dial(target, route.upstream.connect_timeout, &worker.tasks)
+        .await
+        .map_err(|error| Unreached::Failed(dial_refusal(&error)))?;
+    let offer = Offer {
+        head: &head,
+        key: arrival.handshake_key().unwrap_or_default(),
+    };
+    open(stream, offer, route.upstream.response_timeout)
+        .await
+        .map_err(|error| unreached(error, route.upstream.authorization.is_some()))
+}
+
+fn unreached(error: HandshakeError, credential_is_ours: bool) -> Unreached {
+    let kind = match error {
+        HandshakeError::Refused(response) => {
+            // An upstream that refuses *our* credential is not the client's to mend.
+            let ours = credential_is_ours && matches!(response.status().as_u16(), 401 | 403);
+            return if ours {
+                Unreached::Failed(response_refusal(response.status()))
+            } else {
+                Unreached::Answered(Box::new(passed_on(*response)))
+            };
+        }
+        HandshakeError::Slow(_) => RefusalKind::UpstreamTimeout,
+        HandshakeError::Garbage(_) | HandshakeError::Io(_) | HandshakeError::WrongKey => {
+            RefusalKind::UpstreamUnreachable
+        }
+    };
+    Unreached::Failed(Refusal::new(kind).because(error.to_string()))
+}
+
+fn dial_refusal(error: &DialError) -> Refusal {
+    let kind = match error {
+        DialError::Slow(_) => RefusalKind::UpstreamTimeout,
+        DialError::Connect(_) | DialError::Name(_) => RefusalKind::UpstreamUnreachable,
+    };
+    Refusal::new(kind).because(error.to_string())
+}
+
+/// An upstream's refusal, with as much of its body as came with its head.
+fn passed_on(response: Response<Vec<u8>>) -> Response<Bytes> {
+    let (mut head, mut body) = response.into_parts();
+    strip_hop_by_hop(&mut head.headers);
+    head.headers.remove("content-length");
+    body.truncate(MAX_REFUSAL);
+    Response::from_parts(head, body.into())
+}

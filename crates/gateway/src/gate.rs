@@ -1,0 +1,292 @@
+//! A whole gate: its rules, its sessions, and its threads.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use arc_swap::{ArcSwap, Guard};
+use http::StatusCode;
+use portcullis_boundary::limits::Limiter;
+use portcullis_boundary::policy::Auth;
+use portcullis_boundary::session::Terms;
+use portcullis_boundary::{Policy, RefusalKind};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Builtin, GateConfig, Listener, Pattern, Route, Target, Timeouts, Upstream};
+use crate::entry::LOBBY;
+use crate::listen::{self, Bound};
+use crate::routes::{Entry, Routes};
+use crate::session::Registry;
+use crate::worker;
+
+/// A running gate.
+///
+/// Each of its threads runs its own single-threaded runtime and accepts for itself; what they share
+/// is here. [`Gate::drain`] asks all sessions to end, [`Gate::wait_drained`] waits until they have;
+/// dropping the gate cuts whatever is left.
+pub struct Gate {
+    shared: Arc<Shared>,
+    addresses: Vec<BoundAddress>,
+    threads: Vec<JoinHandle<()>>,
+    stop: CancellationToken,
+}
+
+/// What all threads of a gate share.
+pub(crate) struct Shared {
+    rules: ArcSwap<Rules>,
+    limiter: Arc<Limiter>,
+    pub(crate) registry: Arc<Registry>,
+    lobby: Arc<Semaphore>,
+    draining: CancellationToken,
+}
+
+/// What a reload replaces.
+pub(crate) struct Rules {
+    pub(crate) routes: Routes,
+    /// Stands in for a route where there is none.
+    pub(crate) nowhere: Entry,
+    pub(crate) timeouts: Timeouts,
+    warnings: Vec<String>,
+}
+
+/// Where a listener turned out to listen.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "each is shown")]
+pub enum BoundAddress {
+    /// This TCP address, encrypted or not.
+    Tcp {
+        /// The address, with the real port.
+        address: std::net::SocketAddr,
+        /// Whether it speaks TLS.
+        tls: bool,
+    },
+    /// This unix socket.
+    Unix(PathBuf),
+}
+
+/// As a URL: `ws://…`, `wss://…` or `unix://…`.
+impl fmt::Display for BoundAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp {
+                address,
+                tls: false,
+            } => write!(f, "ws://{address}"),
+            Self::Tcp { address, tls: true } => write!(f, "wss://{address}"),
+            Self::Unix(path) => write!(f, "unix://{}", path.display()),
+        }
+    }
+}
+
+/// How a gate is started.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_structs, reason = "plain options")]
+pub struct StartOptions {
+    /// How many threads accept and relay; at least one.
+    pub workers: usize,
+}
+
+/// Why a gate does not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A listener's address cannot be taken.
+    #[error("cannot listen on {address}: {source}")]
+    Bind {
+        /// The address, as a URL.
+        address: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A thread or its runtime cannot be made.
+    #[error("cannot start a worker thread: {0}")]
+    Thread(#[source] io::Error),
+}
+
+impl Gate {
+    /// Takes the listeners' addresses and starts the threads. It does not need a runtime around it.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`]; nothing listens then.
+    pub fn start(
+        config: GateConfig,
+        listeners: Vec<Listener>,
+        options: StartOptions,
+    ) -> Result<Self, StartError> {
+        let workers = options.workers.max(1);
+        let limiter = Limiter::new(config.limits.clone());
+        let shared = Arc::new(Shared {
+            rules: ArcSwap::from_pointee(Rules::new(config, &limiter)),
+            limiter,
+            registry: Arc::new(Registry::default()),
+            lobby: Arc::new(Semaphore::new(LOBBY)),
+            draining: CancellationToken::new(),
+        });
+        let mut addresses = Vec::new();
+        let mut shares: Vec<Vec<Bound>> = (0..workers).map(|_| Vec::new()).collect();
+        for listener in listeners {
+            let (address, sockets) = listen::bind(Arc::new(listener), workers)?;
+            addresses.push(address);
+            for (share, socket) in shares.iter_mut().zip(sockets) {
+                share.push(socket);
+            }
+        }
+        let stop = CancellationToken::new();
+        let threads = shares
+            .into_iter()
+            .enumerate()
+            .map(|(number, share)| worker::start(number, Arc::clone(&shared), share, stop.clone()))
+            .collect::<io::Result<Vec<_>>>()
+            .map_err(StartError::Thread)?;
+        Ok(Self {
+            shared,
+            addresses,
+            threads,
+            stop,
+        })
+    }
+
+    /// Where it listens, in the order of the listeners.
+    #[must_use]
+    pub fn addresses(&self) -> &[BoundAddress] {
+        &self.addresses
+    }
+
+    /// Replaces routes, limits and time-outs, and judges the live sessions anew: those whose new
+    /// policy says no are ended with `policy_changed`, the others do not notice. A session keeps
+    /// the terms with which it opened. Returns how many sessions were ended.
+    pub fn reload(&self, config: GateConfig) -> usize {
+        self.shared.limiter.set_limits(config.limits.clone());
+        self.shared
+            .rules
+            .store(Arc::new(Rules::new(config, &self.shared.limiter)));
+        self.shared.rejudge()
+    }
+
+    /// How many sessions are live.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.shared.registry.len()
+    }
+
+    /// Whether it takes arrivals, and what its operator should be warned of.
+    #[must_use]
+    pub fn readiness(&self) -> (StatusCode, String) {
+        self.shared.readiness()
+    }
+
+    /// Refuses arrivals from now on, and asks every session to end with `draining`.
+    pub fn drain(&self) {
+        self.shared.draining.cancel();
+        for session in self.shared.registry.all() {
+            session.order(RefusalKind::Draining);
+        }
+    }
+
+    /// Waits until every session and every connection has ended, after [`Gate::drain`]. It has no
+    /// limit of its own. Cancel-safe.
+    pub async fn wait_drained(&self) {
+        // The threads have runtimes of their own; looking now and then is simpler than a channel
+        // from each, and nothing waits for it but the end of the program.
+        while self.threads.iter().any(|thread| !thread.is_finished()) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        for thread in self.threads.drain(..) {
+            // A thread that panicked has said so.
+            let _: std::thread::Result<()> = thread.join();
+        }
+    }
+}
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gate")
+            .field("addresses", &self.addresses)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    pub(crate) fn rules(&self) -> Guard<Arc<Rules>> {
+        self.rules.load()
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.is_cancelled()
+    }
+
+    pub(crate) const fn draining(&self) -> &CancellationToken {
+        &self.draining
+    }
+
+    /// A place for a socket that is open without having been admitted.
+    pub(crate) fn lobby(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.lobby).try_acquire_owned().ok()
+    }
+
+    pub(crate) fn readiness(&self) -> (StatusCode, String) {
+        if self.is_draining() {
+            return (StatusCode::SERVICE_UNAVAILABLE, "draining\n".into());
+        }
+        let warnings = &self.rules().warnings;
+        let lines = warnings
+            .iter()
+            .map(|warning| format!("warning: {warning}\n"));
+        (StatusCode::OK, lines.collect())
+    }
+
+    fn rejudge(&self) -> usize {
+        let rules = self.rules();
+        let mut ended = 0;
+        for session in self.registry.all() {
+            let facts = &session.facts;
+            let stays = facts
+                .asked
+                .arrival(facts.peer.clone())
+                .is_some_and(|arrival| {
+                    rules.routes.find(arrival.path()).is_some_and(|entry| {
+                        let policy = &entry.route.policy;
+                        policy
+                            .rejudge(&arrival, &facts.hosts, &facts.identity, facts.carrier)
+                            .is_ok()
+                    })
+                });
+            if !stays {
+                session.order(RefusalKind::PolicyChanged);
+                ended += 1;
+            }
+        }
+        ended
+    }
+}
+
+impl Rules {
+    fn new(config: GateConfig, limiter: &Arc<Limiter>) -> Self {
+        // A stranger at a path that no route has is told so without being asked who it is: its
+        // credential would have nobody to verify it.
+        let auth = Auth::Public;
+        let nowhere = Route {
+            pattern: Pattern::Prefix("".into()),
+            policy: Arc::new(Policy::new("-", auth)),
+            terms: Arc::new(Terms::default()),
+            upstream: Upstream::new(Target::Builtin(Builtin::Echo)),
+        };
+        Self {
+            routes: Routes::new(config.routes, limiter),
+            nowhere: Entry::new(nowhere, limiter),
+            timeouts: config.timeouts,
+            warnings: config.warnings,
+        }
+    }
+}

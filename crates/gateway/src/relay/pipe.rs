@@ -1,0 +1,283 @@
+//! One direction of a relay, from socket to socket.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use portcullis_boundary::clock::Moment;
+use portcullis_boundary::session::{Action, Event, Session, Side};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::scratch::HEADROOM;
+use super::walk::Walk;
+use crate::stream::Stream;
+
+/// Carries frames from one side to the other.
+#[derive(Debug)]
+pub(crate) struct Pipe {
+    walk: Walk,
+    /// What was read before the pipe was laid, together with the handshake.
+    already: Vec<u8>,
+    /// What was walked over, and the sink did not take yet.
+    tail: Vec<u8>,
+    tail_at: usize,
+    /// Whether something was written that an encrypted sink may still hold back.
+    unflushed: bool,
+    /// A frame of our own, to be put in at the next boundary.
+    inject: Option<Injection>,
+    /// Whether the last frame is in the tail.
+    last_is_out: bool,
+    ended: bool,
+    bytes: u64,
+}
+
+#[derive(Debug)]
+struct Injection {
+    frame: Vec<u8>,
+    is_last: bool,
+}
+
+/// What came of a poll.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Flow {
+    /// The session wants something done before anything else is read.
+    Act(Action),
+    /// The side that it reads from is gone. Said once.
+    SourceGone,
+    /// The side that it writes to is gone. Said once.
+    SinkGone,
+    /// The last injected frame went out. Said once.
+    SaidLast,
+    /// Nothing can be done until one of the sockets is ready.
+    Waiting,
+}
+
+/// What a pipe needs to move bytes.
+pub(crate) struct Ends<'a, 'cx> {
+    pub(crate) cx: &'a mut Context<'cx>,
+    pub(crate) source: &'a mut Stream,
+    pub(crate) sink: &'a mut Stream,
+    pub(crate) session: &'a mut Session,
+    pub(crate) now: Moment,
+    pub(crate) scratch: &'a mut [u8],
+}
+
+impl Pipe {
+    /// A pipe that reads from `from`, of whose stream `already` was read before.
+    pub(crate) const fn new(from: Side, already: Vec<u8>) -> Self {
+        Self {
+            walk: Walk::new(from),
+            already,
+            tail: Vec::new(),
+            tail_at: 0,
+            unflushed: false,
+            inject: None,
+            last_is_out: false,
+            ended: false,
+            bytes: 0,
+        }
+    }
+
+    /// Bytes that were passed on.
+    pub(crate) const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Messages that were passed on, or begun.
+    pub(crate) const fn messages(&self) -> u64 {
+        self.walk.messages()
+    }
+
+    /// Puts `frame` in at the next boundary.
+    pub(crate) fn inject(&mut self, frame: Vec<u8>) {
+        self.inject.get_or_insert(Injection {
+            frame,
+            is_last: false,
+        });
+    }
+
+    /// Puts `frame` in at the next boundary, and drops whatever comes after it.
+    pub(crate) fn inject_last(&mut self, frame: Vec<u8>) {
+        self.inject = Some(Injection {
+            frame,
+            is_last: true,
+        });
+    }
+
+    /// Expects the answer to a ping of ours in this direction.
+    pub(crate) const fn expect_pong(&mut self) {
+        self.walk.expect_pong();
+    }
+
+    /// Reads what there is and passes it on, until a socket is not ready or something happened.
+    pub(crate) fn poll(&mut self, ends: &mut Ends<'_, '_>) -> Flow {
+        loop {
+            match self.poll_tail(ends) {
+                Poll::Pending => return Flow::Waiting,
+                Poll::Ready(Err(_)) => return self.lose_sink(),
+                Poll::Ready(Ok(())) if self.last_is_out => {
+                    self.last_is_out = false;
+                    return Flow::SaidLast;
+                }
+                Poll::Ready(Ok(())) => {}
+            }
+            if self.ended {
+                return Flow::Waiting;
+            }
+            match self.poll_read(ends) {
+                Poll::Pending => return Flow::Waiting,
+                Poll::Ready(Ok(read)) if read > 0 => match self.pass(ends, read) {
+                    Action::Nothing => {}
+                    action => return Flow::Act(action),
+                },
+                Poll::Ready(Ok(_) | Err(_)) => {
+                    self.ended = true;
+                    return Flow::SourceGone;
+                }
+            }
+        }
+    }
+
+    /// A sink that takes nothing any more: what comes is still read, for a close frame that the
+    /// other side may have sent before it went.
+    fn lose_sink(&mut self) -> Flow {
+        self.tail = Vec::new();
+        self.tail_at = 0;
+        self.inject = None;
+        self.last_is_out = false;
+        self.unflushed = false;
+        self.walk.stop_passing();
+        Flow::SinkGone
+    }
+
+    fn poll_read(&mut self, ends: &mut Ends<'_, '_>) -> Poll<io::Result<usize>> {
+        let room = ends.scratch.get_mut(HEADROOM..).unwrap_or_default();
+        let mut buffer = ReadBuf::new(room);
+        if self.already.is_empty() {
+            match Pin::new(&mut *ends.source).poll_read(ends.cx, &mut buffer) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(result) => result?,
+            }
+        } else {
+            let now = self.already.len().min(buffer.remaining());
+            let later = self.already.split_off(now);
+            buffer.put_slice(&self.already);
+            self.already = later;
+        }
+        Poll::Ready(Ok(buffer.filled().len()))
+    }
+
+    /// Walks over what was read and writes what is to be passed on.
+    fn pass(&mut self, ends: &mut Ends<'_, '_>, read: usize) -> Action {
+        let carried = self.walk.carry().len();
+        let chunk = ends
+            .scratch
+            .get_mut(HEADROOM - carried..HEADROOM + read)
+            .unwrap_or_default();
+        if let Some((start, _)) = chunk.split_at_mut_checked(carried) {
+            start.copy_from_slice(self.walk.carry());
+        }
+        let walked = self.walk.walk(chunk, ends.session, ends.now);
+        if walked.pass > 0 {
+            let _: Action = ends
+                .session
+                .handle(&Event::Moved(self.walk.from()), ends.now);
+            self.bytes += walked.pass as u64;
+            self.unflushed = true;
+            let passed = chunk.get(..walked.pass).unwrap_or_default();
+            match (walked.boundary, self.inject.is_some()) {
+                (Some(boundary), true) => self.insert(passed, boundary),
+                (_, _) => write_now(ends.cx, ends.sink, passed, &mut self.tail),
+            }
+        }
+        walked.action
+    }
+
+    /// Puts the waiting frame in at `boundary`. What comes after the last one is dropped.
+    fn insert(&mut self, passed: &[u8], boundary: usize) {
+        let (before, after) = passed.split_at_checked(boundary).unwrap_or((passed, &[]));
+        self.tail.extend_from_slice(before);
+        let Some(injection) = self.inject.take() else {
+            return;
+        };
+        self.tail.extend_from_slice(&injection.frame);
+        if injection.is_last {
+            self.say_last();
+        } else {
+            self.tail.extend_from_slice(after);
+        }
+    }
+
+    const fn say_last(&mut self) {
+        self.walk.stop_passing();
+        self.last_is_out = true;
+    }
+
+    /// Writes the tail, and a waiting frame where the sink is at a boundary.
+    fn poll_tail(&mut self, ends: &mut Ends<'_, '_>) -> Poll<io::Result<()>> {
+        if self.tail.is_empty()
+            && self.walk.is_at_boundary()
+            && let Some(injection) = self.inject.take()
+        {
+            self.tail = injection.frame;
+            if injection.is_last {
+                self.say_last();
+            }
+        }
+        if self.tail.is_empty() && !self.unflushed {
+            return Poll::Ready(Ok(()));
+        }
+        let to = match self.walk.from() {
+            Side::Client => Side::Upstream,
+            Side::Upstream => Side::Client,
+        };
+        while let Some(left) = self
+            .tail
+            .get(self.tail_at..)
+            .filter(|left| !left.is_empty())
+        {
+            match Pin::new(&mut *ends.sink).poll_write(ends.cx, left) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(taken)) => {
+                    self.tail_at += taken;
+                    self.unflushed = true;
+                    let _: Action = ends.session.handle(&Event::Flowing(to), ends.now);
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    let _: Action = ends.session.handle(&Event::Stalled(to), ends.now);
+                    return Poll::Pending;
+                }
+            }
+        }
+        // The memory goes back: an idle session holds no buffer.
+        self.tail = Vec::new();
+        self.tail_at = 0;
+        match Pin::new(&mut *ends.sink).poll_flush(ends.cx) {
+            Poll::Ready(result) => {
+                self.unflushed = false;
+                Poll::Ready(result)
+            }
+            Poll::Pending => {
+                let _: Action = ends.session.handle(&Event::Stalled(to), ends.now);
+                Poll::Pending
+            }
+        }
+    }
+}
+
+/// Writes `bytes`, and keeps in `tail` what the sink does not take now. A sink that is gone is
+/// noticed when the tail is written.
+fn write_now(cx: &mut Context<'_>, sink: &mut Stream, mut bytes: &[u8], tail: &mut Vec<u8>) {
+    while !bytes.is_empty() {
+        match Pin::new(&mut *sink).poll_write(cx, bytes) {
+            Poll::Ready(Ok(taken)) if taken > 0 => {
+                bytes = bytes.get(taken..).unwrap_or_default();
+            }
+            Poll::Ready(_) | Poll::Pending => {
+                tail.extend_from_slice(bytes);
+                return;
+            }
+        }
+    }
+}

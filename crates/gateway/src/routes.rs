@@ -1,0 +1,179 @@
+//! Which route an arrival goes to.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use percent_encoding::percent_decode_str;
+use portcullis_boundary::Boundary;
+use portcullis_boundary::limits::Limiter;
+
+use crate::config::{Pattern, Route};
+
+/// A route, and the boundary before it.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) route: Arc<Route>,
+    pub(crate) boundary: Boundary,
+}
+
+impl Entry {
+    pub(crate) fn new(route: Route, limiter: &Arc<Limiter>) -> Self {
+        let boundary = Boundary::new(Arc::clone(&route.policy)).with_limiter(Arc::clone(limiter));
+        Self {
+            route: Arc::new(route),
+            boundary,
+        }
+    }
+}
+
+/// The routes of a gate, the most specific first.
+#[derive(Debug, Default)]
+pub(crate) struct Routes(Vec<Entry>);
+
+impl Routes {
+    pub(crate) fn new(routes: Vec<Route>, limiter: &Arc<Limiter>) -> Self {
+        let mut entries: Vec<_> = routes
+            .into_iter()
+            .map(|route| Entry::new(route, limiter))
+            .collect();
+        entries.sort_by_key(|entry| match &entry.route.pattern {
+            Pattern::Exact(path) => (0, std::cmp::Reverse(path.len())),
+            Pattern::Prefix(path) => (1, std::cmp::Reverse(path.len())),
+        });
+        Self(entries)
+    }
+
+    /// The route of `path`; none when there is none, or when the path could mean another one.
+    ///
+    /// An upstream may read `/public/../admin`, `//admin` or `/%61dmin` as `/admin`. A path that a
+    /// plain reading and a normalising one send to different routes belongs to neither.
+    pub(crate) fn find(&self, path: &str) -> Option<&Entry> {
+        let plain = self.position(path)?;
+        let normal = self.position(&normalise(path))?;
+        (plain == normal).then(|| self.0.get(plain)).flatten()
+    }
+
+    fn position(&self, path: &str) -> Option<usize> {
+        self.0.iter().position(|entry| match &entry.route.pattern {
+            Pattern::Exact(exact) => path == &**exact,
+            Pattern::Prefix(prefix) => path
+                .strip_prefix(&**prefix)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
+        })
+    }
+}
+
+/// The path with its escapes decoded, its slashes merged and its dots resolved.
+fn normalise(path: &str) -> Cow<'_, str> {
+    let suspicious = path.contains(['%', '\\']) || path.contains("//") || path.contains("/.");
+    if !suspicious {
+        return path.into();
+    }
+    let decoded = percent_decode_str(path)
+        .decode_utf8_lossy()
+        .replace('\\', "/");
+    let mut segments: Vec<&str> = Vec::new();
+    for segment in decoded.split('/') {
+        match segment {
+            "" | "." => {}
+            ".." => {
+                segments.pop();
+            }
+            name => segments.push(name),
+        }
+    }
+    let slash = if decoded.ends_with('/') && !segments.is_empty() {
+        "/"
+    } else {
+        ""
+    };
+    format!("/{}{slash}", segments.join("/")).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use portcullis_boundary::Policy;
+    use portcullis_boundary::limits::Limits;
+    use portcullis_boundary::policy::Auth;
+    use portcullis_boundary::session::Terms;
+
+    use super::*;
+    use crate::config::{Builtin, Target, Upstream};
+
+    fn routes(patterns: &[&str]) -> Routes {
+        let route = |pattern: &&str| Route {
+            pattern: Pattern::parse(pattern).expect("a pattern"),
+            policy: Arc::new(Policy::new(*pattern, Auth::Public)),
+            terms: Arc::new(Terms::default()),
+            upstream: Upstream::new(Target::Builtin(Builtin::Echo)),
+        };
+        Routes::new(
+            patterns.iter().map(route).collect(),
+            &Limiter::new(Limits::default()),
+        )
+    }
+
+    fn found(routes: &Routes, path: &str) -> Option<String> {
+        routes
+            .find(path)
+            .map(|entry| entry.route.policy.name().to_string())
+    }
+
+    #[test]
+    fn the_most_specific_route_is_found_in_whatever_order_they_stand() {
+        let routes = routes(&["/*", "/a/*", "/a/b/*", "/a/b"]);
+        for (path, route) in [
+            ("/", "/*"),
+            ("/a", "/a/*"),
+            ("/ab", "/*"),
+            ("/a/x", "/a/*"),
+            ("/a/b", "/a/b"),
+            ("/a/b/c", "/a/b/*"),
+        ] {
+            assert_eq!(found(&routes, path).as_deref(), Some(route), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_could_mean_another_route_has_none() {
+        let routes = routes(&["/public/*", "/admin", "/*"]);
+        for path in [
+            "/public/../admin",
+            "/public/%2e%2e/admin",
+            "/public/..%2fadmin",
+            "/public\\..\\admin",
+            "//admin",
+            "/%61dmin",
+            "/./admin",
+            "/x/../public/y",
+        ] {
+            assert_eq!(found(&routes, path), None, "{path}");
+        }
+        for (path, route) in [
+            ("/x%20y", "/*"),
+            ("/a//b", "/*"),
+            ("/public/%7Euser", "/public/*"),
+        ] {
+            assert_eq!(found(&routes, path).as_deref(), Some(route), "{path}");
+        }
+    }
+
+    #[test]
+    fn without_a_route_there_is_nothing() {
+        assert_eq!(found(&routes(&["/a"]), "/b"), None);
+        assert_eq!(found(&routes(&["/a"]), "*"), None);
+    }
+
+    #[test]
+    fn patterns_are_exact_or_end_in_a_star() {
+        for good in ["/", "/a", "/*", "/a/*"] {
+            assert_eq!(
+                Pattern::parse(good).map(|p| p.to_string()).as_deref(),
+                Ok(good)
+            );
+        }
+        for bad in ["", "a", "*", "/a*", "/*/a", "/a?b"] {
+            assert!(Pattern::parse(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! The task that carries one session.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use portcullis_boundary::Pass;
+use portcullis_boundary::clock::Moment;
+use portcullis_boundary::session::{Action, Closing, End, Event, Session, Side, Terms};
+use tokio::time::{Instant, Sleep};
+
+use super::Seat;
+use crate::relay::frames::{close_frame, ping_frame};
+use crate::relay::pipe::{Ends, Flow, Pipe};
+use crate::relay::with_scratch;
+use crate::report;
+use crate::stream::Stream;
+
+/// What a session opens with. There is none without a pass.
+pub(crate) struct Opening {
+    pub(crate) pass: Pass,
+    pub(crate) seat: Seat,
+    pub(crate) terms: Arc<Terms>,
+    /// When the credential's time is over.
+    pub(crate) expires: Option<Instant>,
+    pub(crate) client: Stream,
+    /// What the client sent together with its handshake.
+    pub(crate) from_client: Vec<u8>,
+    pub(crate) upstream: Stream,
+    /// What the upstream sent together with its answer.
+    pub(crate) from_upstream: Vec<u8>,
+}
+
+/// Carries one session from its opening to its end. Dropping it cuts both sockets.
+pub(crate) struct Driver {
+    session: Session,
+    origin: Instant,
+    client: Stream,
+    upstream: Stream,
+    up: Pipe,
+    down: Pipe,
+    pings: u32,
+    /// Armed for the machine's deadline or earlier; most traffic only moves the deadline back.
+    timer: Option<Pin<Box<Sleep>>>,
+    seat: Seat,
+    _pass: Pass,
+}
+
+impl Driver {
+    pub(crate) fn new(opening: Opening) -> Self {
+        let origin = Instant::now();
+        let moment = |at: Instant| Moment::at(at.saturating_duration_since(origin));
+        let expires = opening.expires.map(moment);
+        Self {
+            session: Session::open(opening.terms, expires, Moment::default()),
+            origin,
+            client: opening.client,
+            upstream: opening.upstream,
+            up: Pipe::new(Side::Client, opening.from_client),
+            down: Pipe::new(Side::Upstream, opening.from_upstream),
+            pings: 0,
+            timer: None,
+            seat: opening.seat,
+            _pass: opening.pass,
+        }
+    }
+
+    fn poll_session(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        if let Some(kind) = self.seat.poll_order(cx.waker()) {
+            let now = Moment::at(self.origin.elapsed());
+            let action = self.session.handle(&Event::Order(kind), now);
+            self.act(action);
+        }
+        loop {
+            let now = Moment::at(self.origin.elapsed());
+            let action = self.session.tick(now);
+            self.act(action);
+            self.move_bytes(cx, now);
+            if let Some(end) = self.session.has_ended() {
+                return Poll::Ready(end);
+            }
+            if self.poll_timer(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Lets both directions run until neither has anything more to do.
+    fn move_bytes(&mut self, cx: &mut Context<'_>, now: Moment) {
+        with_scratch(|scratch| {
+            loop {
+                let up = self.up.poll(&mut Ends {
+                    cx,
+                    source: &mut self.client,
+                    sink: &mut self.upstream,
+                    session: &mut self.session,
+                    now,
+                    scratch,
+                });
+                let up_waits = self.handle(Side::Client, up, now);
+                let down = self.down.poll(&mut Ends {
+                    cx,
+                    source: &mut self.upstream,
+                    sink: &mut self.client,
+                    session: &mut self.session,
+                    now,
+                    scratch,
+                });
+                let down_waits = self.handle(Side::Upstream, down, now);
+                if (up_waits && down_waits) || self.session.has_ended().is_some() {
+                    return;
+                }
+            }
+        });
+    }
+
+    /// Carries out what came of the direction that reads from `from`; says whether it waits.
+    fn handle(&mut self, from: Side, flow: Flow, now: Moment) -> bool {
+        let action = match (flow, from) {
+            (Flow::Waiting, _) => return true,
+            (Flow::Act(action), _) => action,
+            (Flow::SourceGone, _) => self.session.handle(&Event::Gone(from), now),
+            (Flow::SinkGone, Side::Upstream) => {
+                self.session.handle(&Event::Gone(Side::Client), now)
+            }
+            // An upstream that takes nothing may still have said goodbye: its own direction tells.
+            (Flow::SinkGone | Flow::SaidLast, Side::Client) => Action::Nothing,
+            (Flow::SaidLast, Side::Upstream) => self.session.handle(&Event::CloseSent, now),
+        };
+        self.act(action);
+        false
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Nothing | Action::Cut => {}
+            Action::Ping => {
+                self.pings = self.pings.wrapping_add(1);
+                self.down.inject(ping_frame(self.pings));
+                self.up.expect_pong();
+            }
+            Action::Close(closing) => self.close(&closing),
+        }
+    }
+
+    fn close(&mut self, closing: &Closing) {
+        self.down.inject_last(close_frame(Side::Client, closing));
+        self.up.inject_last(close_frame(Side::Upstream, closing));
+    }
+
+    /// Waits for the machine's deadline. The timer is set anew only when it fires or would fire too
+    /// late: each message moves the idle deadline, and none of them should cost a timer.
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(deadline) = self.session.deadline() else {
+            return Poll::Pending;
+        };
+        let at = self.origin + deadline.elapsed();
+        let timer = match &mut self.timer {
+            Some(timer) => {
+                if timer.deadline() > at || timer.is_elapsed() {
+                    timer.as_mut().reset(at);
+                }
+                timer
+            }
+            none => none.insert(Box::pin(tokio::time::sleep_until(at))),
+        };
+        timer.as_mut().poll(cx)
+    }
+
+    fn report(&self, end: End) {
+        let lived = self.origin.elapsed();
+        let told = self.session.told();
+        report::session_ended(&report::Ended {
+            id: self.seat.id(),
+            facts: self.seat.facts(),
+            end,
+            told,
+            lived,
+            bytes: [self.up.bytes(), self.down.bytes()],
+            messages: [self.up.messages(), self.down.messages()],
+        });
+    }
+}
+
+impl Future for Driver {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        match self.poll_session(cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(end) => {
+                self.report(end);
+                Poll::Ready(())
+            }
+        }
+    }
+}

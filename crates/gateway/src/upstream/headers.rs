@@ -1,0 +1,223 @@
+//! What goes upstream of a request's headers, and what comes back of a response's.
+
+use http::header::{
+    AUTHORIZATION, CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE,
+};
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use portcullis_boundary::policy::Auth;
+use portcullis_boundary::{Identity, Pass, Peer};
+
+use crate::config::{Pattern, Route, Target, Upstream};
+
+const FORWARDED: [&str; 7] = [
+    "forwarded",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-proto",
+    "x-forwarded-prefix",
+    "x-real-ip",
+];
+
+/// What begins every header that a gate says of an identity. A client's own are removed.
+const IDENTITY_PREFIX: &str = "portcullis-";
+
+/// Control characters, and `%` itself so that the escape can be undone.
+const UNSAFE: &AsciiSet = &CONTROLS.add(b'%');
+
+/// Turns the head of an admitted request into the one that goes upstream.
+pub(crate) fn prepare(head: &mut Parts, route: &Route, pass: &Pass, peer: &Peer) {
+    let upstream = &route.upstream;
+    let host = head
+        .uri
+        .authority()
+        .and_then(|authority| HeaderValue::from_str(authority.as_str()).ok())
+        .or_else(|| head.headers.get(HOST).cloned());
+    if let (Auth::Required { carriers, .. }, false) =
+        (route.policy.auth(), upstream.pass_credential)
+    {
+        carriers.strip(head);
+    }
+    strip_hop_by_hop(&mut head.headers);
+    strip_claims(&mut head.headers);
+    for name in &upstream.drop_request_headers {
+        head.headers.remove(name);
+    }
+    if !upstream.pass_origin {
+        head.headers.remove(ORIGIN);
+    }
+    forwarded(&mut head.headers, host, peer);
+    if upstream.identity_headers {
+        identity(&mut head.headers, pass.identity());
+    }
+    if let Some(authorization) = &upstream.authorization {
+        head.headers.insert(AUTHORIZATION, authorization.clone());
+    }
+    head.headers.insert(HOST, host_of(upstream));
+    retarget(head, route);
+}
+
+/// Takes away what belongs to one connection only (RFC 9110, 7.6.1: "Intermediaries MUST parse a
+/// received Connection header field before a message is forwarded and … remove any header or
+/// trailer field(s) … with the same name as the connection-option").
+pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|list| list.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in named {
+        headers.remove(name);
+    }
+    for name in [CONNECTION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE] {
+        headers.remove(name);
+    }
+    for name in [
+        "keep-alive",
+        "proxy-connection",
+        "proxy-authenticate",
+        "proxy-authorization",
+    ] {
+        headers.remove(name);
+    }
+}
+
+/// Takes away what only the gate may say: who it is, and where it came from.
+fn strip_claims(headers: &mut HeaderMap) {
+    let claims: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| name.as_str().starts_with(IDENTITY_PREFIX))
+        .cloned()
+        .collect();
+    for name in claims {
+        headers.remove(name);
+    }
+    for name in FORWARDED {
+        headers.remove(name);
+    }
+}
+
+fn forwarded(headers: &mut HeaderMap, host: Option<HeaderValue>, peer: &Peer) {
+    if let Some(address) = peer.address() {
+        let text = address.to_string();
+        insert(headers, "x-forwarded-for", &text);
+    }
+    insert(
+        headers,
+        "x-forwarded-proto",
+        if peer.is_encrypted() { "https" } else { "http" },
+    );
+    if let Some(host) = host {
+        headers.insert(HeaderName::from_static("x-forwarded-host"), host);
+    }
+    if let Some(subject) = peer.certificate_subject() {
+        insert(headers, "portcullis-client-certificate", subject);
+    }
+}
+
+fn identity(headers: &mut HeaderMap, identity: &Identity) {
+    insert(headers, "portcullis-subject", identity.subject());
+    for (name, value) in [
+        ("portcullis-verifier", identity.verifier()),
+        ("portcullis-issuer", identity.issuer()),
+        ("portcullis-credential-id", identity.credential_id()),
+    ] {
+        if let Some(value) = value {
+            insert(headers, name, value);
+        }
+    }
+    if !identity.scopes().is_empty() {
+        insert(headers, "portcullis-scopes", &identity.scopes().to_string());
+    }
+}
+
+fn insert(headers: &mut HeaderMap, name: &'static str, value: &str) {
+    let escaped = utf8_percent_encode(value, UNSAFE).to_string();
+    if let Ok(value) = HeaderValue::try_from(escaped) {
+        headers.insert(HeaderName::from_static(name), value);
+    }
+}
+
+fn host_of(upstream: &Upstream) -> HeaderValue {
+    match &upstream.target {
+        Target::Tcp { authority, .. } => HeaderValue::from_str(authority.as_str())
+            .unwrap_or_else(|_| HeaderValue::from_static("localhost")),
+        Target::Unix(_) | Target::Builtin(_) => HeaderValue::from_static("localhost"),
+    }
+}
+
+/// Puts the path where the upstream expects it, in origin form.
+fn retarget(head: &mut Parts, route: &Route) {
+    let upstream = &route.upstream;
+    let whole = head.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    let kept = match (&route.pattern, upstream.strip_prefix) {
+        (Pattern::Prefix(prefix), true) => whole.strip_prefix(&**prefix).unwrap_or(whole),
+        (Pattern::Exact(_) | Pattern::Prefix(_), _) => whole,
+    };
+    let slash = if kept.starts_with('/') { "" } else { "/" };
+    let target = format!("{}{slash}{kept}", upstream.base_path);
+    if let Ok(target) = target.parse::<PathAndQuery>() {
+        head.uri = target.into();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+        lines
+            .iter()
+            .map(|(name, value)| {
+                (
+                    HeaderName::from_static(name),
+                    HeaderValue::from_static(value),
+                )
+            })
+            .collect()
+    }
+
+    #[test]
+    fn hop_by_hop_headers_and_those_that_connection_names_stay_here() {
+        let mut all = headers(&[
+            ("connection", "keep-alive, X-Hop"),
+            ("keep-alive", "5"),
+            ("x-hop", "1"),
+            ("te", "trailers"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "h2c"),
+            ("proxy-authorization", "Basic x"),
+            ("x-kept", "1"),
+        ]);
+        strip_hop_by_hop(&mut all);
+        assert_eq!(all, headers(&[("x-kept", "1")]));
+    }
+
+    #[test]
+    fn a_client_cannot_claim_an_identity_or_an_address() {
+        let mut all = headers(&[
+            ("portcullis-subject", "root"),
+            ("portcullis-anything", "1"),
+            ("x-forwarded-for", "1.2.3.4"),
+            ("forwarded", "for=1.2.3.4"),
+            ("x-real-ip", "1.2.3.4"),
+        ]);
+        strip_claims(&mut all);
+        assert!(all.is_empty());
+    }
+
+    #[test]
+    fn an_identity_cannot_break_out_of_its_header() {
+        let mut all = HeaderMap::new();
+        identity(&mut all, &Identity::new("a\r\nx-evil: 1 100%"));
+        assert_eq!(
+            all.get("portcullis-subject").expect("set"),
+            "a%0D%0Ax-evil: 1 100%25"
+        );
+    }
+}

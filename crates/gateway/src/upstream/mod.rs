@@ -1,0 +1,11 @@
+//! What stands behind a route, and how it is reached.
+
+mod builtin;
+mod dial;
+pub(crate) mod headers;
+mod http;
+mod websocket;
+
+pub(crate) use self::dial::{DialError, dial};
+pub(crate) use self::http::{Client, Reply, full};
+pub(crate) use self::websocket::{Accepted, HandshakeError, Offer, accept_key, open, write_header};

@@ -1,0 +1,162 @@
+//! One thread of a gate: a runtime, its accept loops, and the connections that they took.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use portcullis_boundary::Peer;
+use tokio::net::{TcpListener, UnixListener};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Listener, Route};
+use crate::connection;
+use crate::gate::Shared;
+use crate::listen::{Bound, BoundSocket};
+use crate::stream::Stream;
+use crate::tasks::Tasks;
+use crate::upstream::Client;
+
+/// How long to wait when the system has no room for another connection: long enough for one to go,
+/// short enough that nobody notices.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// The most routes whose connections are kept; a reload leaves those of the old ones behind.
+const MAX_CLIENTS: usize = 256;
+
+/// What one thread has.
+pub(crate) struct Worker {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) tasks: Tasks,
+    clients: Mutex<HashMap<usize, (Arc<Route>, Client)>>,
+}
+
+impl Worker {
+    /// The connections to a route's upstream that this thread keeps for plain requests.
+    pub(crate) fn client(&self, route: &Arc<Route>) -> Client {
+        // The route is kept beside its client, so that its address means nothing else meanwhile.
+        let key = Arc::as_ptr(route).addr();
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if clients.len() >= MAX_CLIENTS && !clients.contains_key(&key) {
+            clients.clear();
+        }
+        let make = || (Arc::clone(route), Client::new(&route.upstream, &self.tasks));
+        clients.entry(key).or_insert_with(make).1.clone()
+    }
+}
+
+/// Starts a thread that accepts on `share`, until the gate drains, and that ends when all of its
+/// connections have ended or `stop` says so.
+pub(crate) fn start(
+    number: usize,
+    shared: Arc<Shared>,
+    share: Vec<Bound>,
+    stop: CancellationToken,
+) -> io::Result<JoinHandle<()>> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let sockets = {
+        let _context = runtime.enter();
+        share
+            .into_iter()
+            .map(Door::open)
+            .collect::<io::Result<Vec<_>>>()?
+    };
+    let tasks = Tasks::new(shared.draining().clone());
+    let worker = Arc::new(Worker {
+        shared,
+        tasks,
+        clients: Mutex::default(),
+    });
+    std::thread::Builder::new()
+        .name(format!("worker-{number}"))
+        .spawn(move || {
+            runtime.block_on(async {
+                for door in sockets {
+                    drop(worker.tasks.spawn(accept(Arc::clone(&worker), door)));
+                }
+                tokio::select! {
+                    () = worker.tasks.wait() => {}
+                    () = stop.cancelled() => {}
+                }
+            });
+            runtime.shutdown_background();
+        })
+}
+
+/// A listening socket of this thread.
+struct Door {
+    listener: Arc<Listener>,
+    socket: DoorSocket,
+}
+
+enum DoorSocket {
+    Tcp(TcpListener),
+    Unix(UnixListener, crate::listen::UnixPath),
+}
+
+impl Door {
+    fn open(bound: Bound) -> io::Result<Self> {
+        let socket = match bound.socket {
+            BoundSocket::Tcp(socket) => DoorSocket::Tcp(TcpListener::from_std(socket)?),
+            BoundSocket::Unix(socket, path) => {
+                DoorSocket::Unix(UnixListener::from_std(socket)?, path)
+            }
+        };
+        Ok(Self {
+            listener: bound.listener,
+            socket,
+        })
+    }
+
+    async fn accept(&self) -> io::Result<(Stream, Peer)> {
+        match &self.socket {
+            DoorSocket::Tcp(socket) => {
+                let (stream, address) = socket.accept().await?;
+                Ok((Stream::Tcp(stream), Peer::at(address.ip())))
+            }
+            DoorSocket::Unix(socket, _path) => {
+                Ok((Stream::Unix(socket.accept().await?.0), Peer::local()))
+            }
+        }
+    }
+}
+
+/// Accepts until the worker's tasks are told to end. While the gate drains it goes on, so that those
+/// who come are told why they may not enter; it ends when nothing else is left.
+async fn accept(worker: Arc<Worker>, door: Door) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = door.accept() => accepted,
+            () = drained(&worker) => return,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let served = connection::serve(
+                    Arc::clone(&worker),
+                    Arc::clone(&door.listener),
+                    stream,
+                    peer,
+                );
+                drop(worker.tasks.spawn(served));
+            }
+            Err(error) => {
+                // One connection's own trouble is no reason to wait; the system's is.
+                if !matches!(error.kind(), io::ErrorKind::ConnectionAborted) {
+                    tracing::warn!(target: "portcullis::listener", %error, "cannot accept");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
+/// Waits until the gate drains and no session is left anywhere.
+async fn drained(worker: &Worker) {
+    worker.tasks.draining().cancelled().await;
+    while worker.shared.registry.len() > 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
