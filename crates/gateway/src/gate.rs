@@ -130,7 +130,7 @@ impl Gate {
         let mut addresses = Vec::new();
         let mut shares: Vec<Vec<Bound>> = (0..workers).map(|_| Vec::new()).collect();
         for listener in listeners {
-            let (address, sockets) = listen::bind(Arc::new(listener), workers)?;
+            let (address, sockets) = listen::bind(&Arc::new(listener), workers)?;
             addresses.push(address);
             for (share, socket) in shares.iter_mut().zip(sockets) {
                 share.push(socket);

@@ -44,7 +44,7 @@ impl Drop for PathGuard {
 
 /// Takes the listener's address, with one socket for each of `shares` threads.
 pub(crate) fn bind(
-    listener: Arc<Listener>,
+    listener: &Arc<Listener>,
     shares: usize,
 ) -> Result<(BoundAddress, Vec<Bound>), StartError> {
     let tls = listener.tls.is_some();
@@ -78,7 +78,7 @@ pub(crate) fn bind(
     let bound = sockets
         .into_iter()
         .map(|socket| Bound {
-            listener: Arc::clone(&listener),
+            listener: Arc::clone(listener),
             socket,
         })
         .collect();
