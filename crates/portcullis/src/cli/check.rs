@@ -1,0 +1,114 @@
+//! `portcullis check`
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use crate::config::{self, LoadError, Overrides, Settings};
+use crate::output::{self, Exit};
+use crate::settings::auth_required;
+
+/// What `check` takes.
+#[derive(Args, Debug)]
+#[command(after_long_help = EXAMPLES)]
+pub(crate) struct CheckArgs {
+    /// The config file
+    #[arg(long, value_name = "FILE", default_value = "portcullis.toml")]
+    config: PathBuf,
+
+    /// Print what was found as JSON
+    #[arg(long)]
+    json: bool,
+
+    /// Print the JSON schema of the file instead, for editors
+    #[arg(long, conflicts_with = "json")]
+    schema: bool,
+
+    /// Let everybody in where strangers can reach the gate, as `serve` would
+    #[arg(long)]
+    dangerously_allow_unauthenticated_remote: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  portcullis check --config portcullis.toml
+      Reads the file and all that it names, and says what is wrong and how to mend it
+  portcullis check --config portcullis.toml --json | jq .problems
+      The same for programs
+  portcullis check --schema > portcullis.schema.json
+      For editors that complete and check TOML";
+
+/// Checks the file.
+pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<Exit> {
+    if args.schema {
+        output::data(config::schema());
+        return Ok(Exit::Clean);
+    }
+    let overrides = Overrides {
+        auth_required: auth_required()?,
+        allow_unauthenticated_remote: args.dangerously_allow_unauthenticated_remote,
+        ..Overrides::default()
+    };
+    match config::load(&args.config, &overrides) {
+        Ok(settings) => {
+            let file = args.config.display().to_string();
+            output::data(good(&file, &settings, args.json));
+            Ok(Exit::Clean)
+        }
+        Err(error) if args.json => {
+            output::data(bad(&error));
+            Ok(Exit::Failed)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn good(file: &str, settings: &Settings, as_json: bool) -> String {
+    let warnings: Vec<&String> = settings
+        .gate
+        .warnings
+        .iter()
+        .chain(&settings.notes)
+        .collect();
+    let listeners: Vec<String> = settings
+        .doors
+        .iter()
+        .map(|door| door.url.to_string())
+        .collect();
+    let routes = &settings.gate.routes;
+    if as_json {
+        let routes: Vec<_> = routes
+            .iter()
+            .map(|route| json!({ "name": &**route.policy.name(), "path": route.pattern.to_string() }))
+            .collect();
+        let found =
+            json!({ "ok": true, "listeners": listeners, "routes": routes, "warnings": warnings });
+        return format!("{found:#}\n");
+    }
+    let mut text = format!("{file} is good.\n");
+    for listener in &listeners {
+        text.push_str(&format!("  listener {listener}\n"));
+    }
+    for route in routes {
+        text.push_str(&format!(
+            "  route {} at {}\n",
+            route.policy.name(),
+            route.pattern
+        ));
+    }
+    for warning in warnings {
+        text.push_str(&format!("  warning: {warning}\n"));
+    }
+    text
+}
+
+fn bad(error: &LoadError) -> String {
+    let problems = match error {
+        LoadError::Wrong(problems) => config::problems_as_json(problems),
+        LoadError::Refused(what) => json!([{ "problem": what }]),
+        LoadError::Unreadable { .. } => json!([{ "problem": error.to_string() }]),
+    };
+    let found = json!({ "ok": false, "problems": problems });
+    format!("{found:#}\n")
+}

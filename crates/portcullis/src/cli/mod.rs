@@ -1,0 +1,86 @@
+//! The command line.
+
+mod check;
+mod codes;
+mod completions;
+pub(crate) mod door;
+mod explain;
+mod serve;
+mod token;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::output::Exit;
+
+/// The front door of WebSocket services: decides who may enter before a socket opens, and tells
+/// whom it refuses what to do about it.
+#[derive(Debug, Parser)]
+#[command(name = "portcullis", version, after_long_help = EXAMPLES, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve; without a file or an upstream, the demo
+    Serve(Box<serve::ServeArgs>),
+    /// Check a config file, or print its JSON schema
+    Check(check::CheckArgs),
+    /// Say what would be decided about an arrival, and by which rule
+    Explain(Box<explain::ExplainArgs>),
+    /// Make, hash, sign and look into tokens
+    #[command(subcommand)]
+    Token(token::TokenCommand),
+    /// Print the refusal table, or the tables of close codes for clients
+    Codes(codes::CodesArgs),
+    /// Print completions for a shell
+    Completions(completions::CompletionsArgs),
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  portcullis
+      The first run: serves a demo on loopback and says how to try it
+  portcullis serve --upstream ws://127.0.0.1:4500 --ws-auth capability-token --ws-token-file token
+      A gate before an app-server
+  portcullis serve --config portcullis.toml
+      A gate as the file says
+
+Exit codes:
+  0  all went well
+  1  it could not start, or a command failed
+  2  the command line cannot be read
+  3  draining ran out of time, or was cut short
+  4  `explain`: the arrival would be refused";
+
+/// Reads the command line and does what it says.
+pub(crate) fn main() -> ExitCode {
+    let Cli { command } = Cli::parse();
+    let exit = match command {
+        None => serve::run(serve::ServeArgs::default()),
+        Some(Command::Serve(args)) => serve::run(*args),
+        Some(Command::Check(args)) => check::run(&args),
+        Some(Command::Explain(args)) => explain::run(*args),
+        Some(Command::Token(command)) => token::run(&command),
+        Some(Command::Codes(args)) => codes::run(&args),
+        Some(Command::Completions(args)) => completions::run(&args, &mut Cli::command()),
+    };
+    ExitCode::from(exit.unwrap_or_else(|error| {
+        let text = crate::settings::explain_error(&error, crate::output::is_coloured());
+        crate::output::say(text);
+        Exit::Failed
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,299 @@
+//! What may stand in the file, as it stands there: nothing here is checked beyond its type.
+//!
+//! The doc comments are the descriptions in the JSON schema.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::at::At;
+use super::scalar::{Names, Scalar};
+
+/// The configuration of a gate.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct File {
+    /// The one switch of authentication.
+    pub(crate) auth: Auth,
+    /// Where the gate listens; without any, at ws://127.0.0.1:7700.
+    pub(crate) listener: Vec<At<Listener>>,
+    /// Who says whether a credential is true, by name.
+    pub(crate) verifier: BTreeMap<At<String>, At<Verifier>>,
+    /// What the gate serves.
+    pub(crate) route: Vec<At<Route>>,
+    /// What the gate allows over all its routes.
+    pub(crate) limits: Limits,
+    /// How long things may take.
+    pub(crate) timeouts: Timeouts,
+    /// The listener for operators.
+    pub(crate) admin: Option<Admin>,
+}
+
+/// The one switch of authentication.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Auth {
+    /// Whether arrivals must show who they are. When false, every route is open to everybody, for
+    /// HTTP and WebSocket alike; off loopback the gate then refuses to start.
+    pub(crate) required: bool,
+}
+
+impl Default for Auth {
+    fn default() -> Self {
+        Self { required: true }
+    }
+}
+
+/// A place where the gate listens.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Listener {
+    /// `ws://HOST:PORT`, `wss://HOST:PORT` or `unix://PATH`. Port 0 takes any free one.
+    pub(crate) url: At<String>,
+    /// The certificate chain, in PEM.
+    pub(crate) tls_cert: Option<At<String>>,
+    /// The private key, in PEM.
+    pub(crate) tls_key: Option<At<String>>,
+    /// The authorities of client certificates, in PEM.
+    pub(crate) tls_client_ca: Option<At<String>>,
+    /// Whether clients show a certificate. The default is `required` with a `tls_client_ca`, and
+    /// `off` without.
+    pub(crate) tls_client_auth: Option<At<ClientAuth>>,
+    /// The host names that are served. A loopback listener serves loopback names by default, others
+    /// any name.
+    pub(crate) hosts: Option<Vec<At<String>>>,
+    /// Whether `/healthz` and `/readyz` are answered here.
+    #[serde(default = "yes")]
+    pub(crate) health_routes: bool,
+}
+
+/// Whether clients show a certificate.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ClientAuth {
+    /// They are not asked.
+    Off,
+    /// They are asked, and may decline.
+    Optional,
+    /// They must.
+    Required,
+}
+
+/// Who says whether a credential is true.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Verifier {
+    /// What it reads.
+    pub(crate) kind: At<VerifierKind>,
+    /// `capability-token`: a file that holds one token.
+    pub(crate) token_file: Option<At<String>>,
+    /// `capability-token`: the SHA-256 of the token, in hex.
+    pub(crate) token_sha256: Option<At<String>>,
+    /// `capability-token`: a file with a `name:token` in each line.
+    pub(crate) tokens_file: Option<At<String>>,
+    /// `capability-token`: who comes with the token.
+    pub(crate) subject: Option<At<String>>,
+    /// `capability-token`: what who comes with the token may do.
+    pub(crate) scopes: Option<At<Vec<String>>>,
+    /// `hmac-jwt`: the one algorithm that is taken.
+    pub(crate) algorithm: Option<At<Algorithm>>,
+    /// `hmac-jwt`: files with a secret each, of at least 32 bytes. Several for rotation.
+    pub(crate) secret_files: Option<At<Vec<At<String>>>>,
+    /// `hmac-jwt`: the `iss` that a token must have.
+    pub(crate) issuer: Option<At<String>>,
+    /// `hmac-jwt`: the `aud` that a token must have.
+    pub(crate) audience: Option<At<String>>,
+    /// `hmac-jwt`: how far clocks may be apart; 30s by default.
+    pub(crate) max_clock_skew: Option<At<String>>,
+}
+
+/// What a verifier reads.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum VerifierKind {
+    /// Opaque tokens.
+    CapabilityToken,
+    /// JSON Web Tokens signed with a shared secret.
+    HmacJwt,
+}
+
+/// The algorithms of `hmac-jwt`.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq)]
+pub(crate) enum Algorithm {
+    /// HMAC with SHA-256.
+    #[default]
+    #[serde(rename = "HS256")]
+    Hs256,
+    /// HMAC with SHA-384.
+    #[serde(rename = "HS384")]
+    Hs384,
+    /// HMAC with SHA-512.
+    #[serde(rename = "HS512")]
+    Hs512,
+}
+
+/// A path pattern with a policy and an upstream.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Route {
+    /// Its name in logs and metrics; by default its path.
+    pub(crate) name: Option<At<String>>,
+    /// An exact path, or a prefix ending in `/*`. The most specific pattern counts.
+    pub(crate) path: At<String>,
+    /// `http://`, `https://`, `ws://`, `wss://` with a host, `unix:/PATH`, `builtin:echo` or
+    /// `builtin:demo`.
+    pub(crate) upstream: At<String>,
+    /// The verifiers that are asked, in this order.
+    pub(crate) verifiers: Option<At<Vec<At<String>>>>,
+    /// Whether everybody may enter.
+    pub(crate) public: Option<At<bool>>,
+    /// Where a credential may travel: `header`, `subprotocol`, `cookie:NAME`, `query`,
+    /// `first-message`. The default is `header`.
+    pub(crate) carriers: Option<Vec<At<String>>>,
+    /// Which pages may connect: `none`, `same-host` (the default), `any`, or a list of origins,
+    /// among which may be `same-host`.
+    pub(crate) origin: Option<At<Names>>,
+    /// Which protocols it speaks.
+    #[serde(default)]
+    pub(crate) protocols: Protocols,
+    /// How refusals reach the client.
+    #[serde(default)]
+    pub(crate) signal: Signal,
+    /// The close codes; see `portcullis codes --preset`.
+    pub(crate) preset: Option<At<String>>,
+    /// Single close codes, by refusal.
+    #[serde(default)]
+    pub(crate) codes: BTreeMap<At<String>, At<i64>>,
+    /// The scopes that a credential must have.
+    #[serde(default)]
+    pub(crate) scopes: Vec<String>,
+    /// The claims that a credential must have.
+    #[serde(default)]
+    pub(crate) claims: BTreeMap<String, At<serde_json::Value>>,
+    /// A file with the bearer token that is sent to the upstream.
+    pub(crate) upstream_token_file: Option<At<String>>,
+    /// Whether the client's credential is passed on.
+    #[serde(default)]
+    pub(crate) pass_credential: bool,
+    /// Whether the client's `Origin` is passed on.
+    #[serde(default = "yes")]
+    pub(crate) pass_origin: bool,
+    /// Whether the route's prefix is taken off the path.
+    #[serde(default)]
+    pub(crate) strip_prefix: bool,
+    /// Whether `Portcullis-Subject` and its kin are sent to the upstream.
+    #[serde(default = "yes")]
+    pub(crate) identity_headers: bool,
+    /// Request headers that are not passed on.
+    #[serde(default)]
+    pub(crate) drop_request_headers: Vec<At<String>>,
+    /// The largest body of a plain request, in bytes or as `10MiB`.
+    pub(crate) max_body: Option<At<Scalar>>,
+    /// Authorities for the upstream's certificate, in PEM, beside those of the system.
+    pub(crate) tls_ca: Option<At<String>>,
+    /// How long connecting to the upstream may take; 5s by default.
+    pub(crate) connect_timeout: Option<At<String>>,
+    /// How long the upstream's answer may take to begin; 60s by default.
+    pub(crate) response_timeout: Option<At<String>>,
+    /// What a session must keep to.
+    #[serde(default)]
+    pub(crate) session: Session,
+    /// Limits of this route.
+    #[serde(default)]
+    pub(crate) limits: RouteLimits,
+}
+
+/// Which protocols a route speaks.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Protocols {
+    /// HTTP requests and WebSocket handshakes.
+    #[default]
+    Both,
+    /// WebSocket handshakes only.
+    Websocket,
+}
+
+/// How refusals reach the client.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Signal {
+    /// Browsers are accepted and closed with a code; others get an HTTP response.
+    #[default]
+    Auto,
+    /// Accept, then a close code.
+    Close,
+    /// An HTTP response.
+    Http,
+}
+
+/// What a session must keep to.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Session {
+    /// How long nothing may be said.
+    pub(crate) idle: Option<At<String>>,
+    /// How long a session may live.
+    pub(crate) lifetime: Option<At<String>>,
+    /// The largest message from the client, in bytes or as `128MiB`.
+    pub(crate) max_message: Option<At<Scalar>>,
+    /// The largest message from the upstream.
+    pub(crate) max_message_down: Option<At<Scalar>>,
+    /// How often the client may send a message, as `100/s`, `100/m` or `100/h`.
+    pub(crate) message_rate: Option<At<String>>,
+    /// How many messages may come at once; by default as many as the rate has.
+    pub(crate) burst: Option<At<i64>>,
+    /// How long the client may be silent before it is pinged.
+    pub(crate) ping: Option<At<String>>,
+    /// How long an end may fail to take what it is sent; 60s by default.
+    pub(crate) stall: Option<At<String>>,
+}
+
+/// Limits of one route.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RouteLimits {
+    /// Open sessions of one subject on this route.
+    pub(crate) sessions_per_subject: Option<At<i64>>,
+}
+
+/// What the gate allows over all its routes. There are no limits by default.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Limits {
+    /// Open sessions.
+    pub(crate) sessions: Option<At<i64>>,
+    /// Open sessions of one address (of one /64 network for IPv6).
+    pub(crate) sessions_per_address: Option<At<i64>>,
+    /// WebSocket handshakes of one address, as `6000/m`.
+    pub(crate) handshakes: Option<At<String>>,
+    /// Refused credentials of one address, as `100/m`.
+    pub(crate) failed_handshakes: Option<At<String>>,
+}
+
+/// How long things may take.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Timeouts {
+    /// The head of a request; 10s by default.
+    pub(crate) header: Option<At<String>>,
+    /// A TLS handshake; 10s by default.
+    pub(crate) handshake: Option<At<String>>,
+    /// The next piece of a request's body; 60s by default.
+    pub(crate) body: Option<At<String>>,
+    /// Draining; 30s by default.
+    pub(crate) drain: Option<At<String>>,
+}
+
+/// The listener for operators: `/metrics`, `/healthz`, `/readyz`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Admin {
+    /// Its address, as `127.0.0.1:7701`.
+    pub(crate) listen: At<String>,
+}
+
+const fn yes() -> bool {
+    true
+}

@@ -1,0 +1,242 @@
+//! From a file to what a gate is told to do.
+//!
+//! Two types for two lives: [`file::File`] is what may stand in the file, [`Settings`] what the
+//! program needs. Between them each part is built once, and whatever is wrong with it is reported
+//! with its place and its mend; one run tells all that it finds.
+
+mod at;
+mod builder;
+mod file;
+mod listeners;
+mod paths;
+mod problem;
+mod read;
+mod routes;
+mod scalar;
+mod schema;
+mod suggest;
+pub(crate) mod tls;
+mod upstreams;
+mod urls;
+mod values;
+mod verifiers;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use portcullis_boundary::limits::Limits;
+use portcullis_gateway::config::{GateConfig, Timeouts};
+
+use self::builder::Builder;
+pub(crate) use self::file::ClientAuth;
+pub(crate) use self::listeners::{DEFAULT_URL, Door, host_name, open};
+pub(crate) use self::paths::{expand, home};
+use self::problem::Problem;
+pub(crate) use self::problem::Problems;
+pub(crate) use self::schema::schema;
+pub(crate) use self::upstreams::{bearer, target};
+pub(crate) use self::urls::{ListenUrl, UpstreamUrl};
+pub(crate) use self::values::duration;
+pub(crate) use self::verifiers::JwtRecipe;
+pub(crate) use self::verifiers::Recipe;
+
+/// All that the program needs to start or to reload a gate.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// What the gate is told.
+    pub(crate) gate: GateConfig,
+    /// Where it listens.
+    pub(crate) doors: Vec<Door>,
+    /// Where operators find it.
+    pub(crate) admin: Option<SocketAddr>,
+    /// The files that it was read from; when one changes, it is read again.
+    pub(crate) files: Vec<PathBuf>,
+    /// What the operator should be told at start, beside the gate's own warnings.
+    pub(crate) notes: Vec<String>,
+}
+
+/// What the command line and the environment say over the file.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Overrides {
+    /// The switch of authentication, where the environment turns it.
+    pub(crate) auth_required: Option<bool>,
+    /// Whether a gate without authentication may listen to strangers.
+    pub(crate) allow_unauthenticated_remote: bool,
+    /// The listeners, instead of the file's.
+    pub(crate) doors: Vec<Door>,
+    /// The admin listener, instead of the file's.
+    pub(crate) admin: Option<SocketAddr>,
+    /// How long draining may take, instead of the file's.
+    pub(crate) drain: Option<std::time::Duration>,
+}
+
+/// Why there are no settings.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LoadError {
+    /// The file itself cannot be read.
+    #[error("cannot read the config file `{}`: {error}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// What stands in it is wrong.
+    #[error(transparent)]
+    Wrong(Problems),
+    /// It is right, and must not be served like this.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// Reads the file at `path`.
+pub(crate) fn load(path: &Path, overrides: &Overrides) -> Result<Settings, LoadError> {
+    let text = std::fs::read_to_string(path).map_err(|error| LoadError::Unreadable {
+        path: path.to_owned(),
+        error,
+    })?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let mut settings = parse(&path.display().to_string(), folder, &text, overrides)?;
+    settings.files.push(path.to_owned());
+    Ok(settings)
+}
+
+/// Reads `text`, the contents of the file `name` in `folder`.
+pub(crate) fn parse(
+    name: &str,
+    folder: &Path,
+    text: &str,
+    overrides: &Overrides,
+) -> Result<Settings, LoadError> {
+    let wrong = |problems| LoadError::Wrong(Problems::new(name, text, problems));
+    let file = read::read(text).map_err(|problem| wrong(vec![problem]))?;
+    let mut builder = Builder::new(folder);
+    let settings = build(&mut builder, &file, overrides);
+    builder
+        .problems
+        .sort_by_key(|problem| problem.span.as_ref().map_or(usize::MAX, |span| span.start));
+    let mut settings = match settings {
+        Some(settings) if builder.problems.is_empty() => settings,
+        Some(_) | None => return Err(wrong(builder.problems)),
+    };
+    let required = overrides.auth_required.unwrap_or(file.auth.required);
+    if !required {
+        let advice = "set `auth.required = true`";
+        settings.gate.warnings = open_door_warnings(
+            &settings.doors,
+            overrides.allow_unauthenticated_remote,
+            advice,
+        )
+        .map_err(LoadError::Refused)?;
+    }
+    Ok(settings)
+}
+
+/// What to warn of when authentication is off.
+///
+/// # Errors
+///
+/// The refusal to start where strangers can reach a listener and nobody said that they may.
+pub(crate) fn open_door_warnings(
+    doors: &[Door],
+    allowed: bool,
+    advice: &str,
+) -> Result<Vec<String>, String> {
+    let remote = doors.iter().filter(|door| !door.is_local());
+    let remote: Vec<String> = remote.map(|door| door.address()).collect();
+    match remote.first() {
+        None => Ok(Vec::new()),
+        Some(address) if !allowed => Err(format!(
+            "refusing to start non-loopback websocket listener {address} without auth; {advice}"
+        )),
+        Some(_) => Ok(remote
+            .iter()
+            .map(|address| {
+                format!("authentication is off, and anybody who reaches {address} is let in (--dangerously-allow-unauthenticated-remote)")
+            })
+            .collect()),
+    }
+}
+
+fn build(builder: &mut Builder, file: &file::File, overrides: &Overrides) -> Option<Settings> {
+    let required = overrides.auth_required.unwrap_or(file.auth.required);
+    let verifiers = verifiers::build(builder, &file.verifier);
+    let routes = routes::build(builder, &file.route, &verifiers, required);
+    let doors = if overrides.doors.is_empty() {
+        listeners::build(builder, &file.listener)
+    } else {
+        overrides.doors.clone()
+    };
+    let admin = overrides
+        .admin
+        .or_else(|| admin(builder, file.admin.as_ref()));
+    let limits = limits(builder, &file.limits);
+    let timeouts = timeouts(builder, &file.timeouts, overrides);
+    if !builder.problems.is_empty() {
+        return None;
+    }
+    Some(Settings {
+        gate: GateConfig {
+            routes,
+            limits,
+            timeouts,
+            warnings: Vec::new(),
+        },
+        doors,
+        admin,
+        files: std::mem::take(&mut builder.files).into_iter().collect(),
+        notes: std::mem::take(&mut builder.warnings),
+    })
+}
+
+fn admin(builder: &mut Builder, admin: Option<&file::Admin>) -> Option<SocketAddr> {
+    let listen = &admin?.listen;
+    let what = format!("`{}` is not an address", listen.value);
+    let address: Result<SocketAddr, String> = listen.value.parse().map_err(|_| what);
+    builder.take(
+        address,
+        listen,
+        "write an address and a port, such as \"127.0.0.1:7701\"",
+    )
+}
+
+fn limits(builder: &mut Builder, written: &file::Limits) -> Limits {
+    let mut limits = Limits::default();
+    limits.sessions = builder.count(written.sessions.as_ref());
+    limits.sessions_per_address = builder.count(written.sessions_per_address.as_ref());
+    limits.handshakes = builder.rate(written.handshakes.as_ref(), None);
+    limits.failed_handshakes = builder.rate(written.failed_handshakes.as_ref(), None);
+    limits
+}
+
+fn timeouts(builder: &mut Builder, written: &file::Timeouts, overrides: &Overrides) -> Timeouts {
+    let default = Timeouts::default();
+    let header = builder.some_time(written.header.as_ref());
+    let handshake = builder.some_time(written.handshake.as_ref());
+    let body = builder.some_time(written.body.as_ref());
+    let drain = builder.duration(written.drain.as_ref());
+    Timeouts {
+        header: header.unwrap_or(default.header),
+        handshake: handshake.unwrap_or(default.handshake),
+        body: body.unwrap_or(default.body),
+        drain: overrides.drain.or(drain).unwrap_or(default.drain),
+    }
+}
+
+/// The problems as data.
+pub(crate) fn problems_as_json(problems: &Problems) -> serde_json::Value {
+    let each = problems.iter().map(|(Problem { what, mend, .. }, place)| {
+        serde_json::json!({
+            "file": problems.file(),
+            "line": place.map(|(line, _)| line),
+            "column": place.map(|(_, column)| column),
+            "problem": what,
+            "mend": mend,
+        })
+    });
+    each.collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,312 @@
+//! The routes of a file.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use portcullis_boundary::Policy;
+use portcullis_boundary::carrier::{Carrier, Carriers};
+use portcullis_boundary::close::{CloseCode, CodeTable, Preset};
+use portcullis_boundary::policy::{Auth, Origin, OriginRule, Protocols, Signal};
+use portcullis_boundary::refusal::RefusalKind;
+use portcullis_boundary::session::Terms;
+use portcullis_gateway::config::{Pattern, Route};
+
+use super::at::At;
+use super::builder::Builder;
+use super::file::{self, VerifierKind};
+use super::problem::Problem;
+use super::scalar::Names;
+use super::verifiers::Recipe;
+use super::{suggest, upstreams, values};
+
+/// The verifiers of a file, by name.
+pub(super) type Recipes<'a> = BTreeMap<&'a str, Option<Recipe>>;
+
+/// The routes of a file. `required` is the switch of authentication.
+pub(super) fn build(
+    builder: &mut Builder,
+    routes: &[At<file::Route>],
+    verifiers: &Recipes<'_>,
+    required: bool,
+) -> Vec<Route> {
+    check_unique(builder, routes);
+    if routes.is_empty() {
+        let mend = "add a `[[route]]` with `path`, `upstream`, and `verifiers` or `public = true`";
+        builder.report(Problem::new(
+            "there is no route, so nobody could enter",
+            mend,
+        ));
+    }
+    let built = routes.iter().map(|At { value: route, span }| {
+        let pattern = Pattern::parse(&route.path.value);
+        let mend = "write \"/exact/path\", or \"/prefix/*\" for a path and all below it";
+        let pattern = builder.take(pattern, &route.path, mend);
+        let codes = codes(builder, route);
+        let auth = auth(builder, route, span, verifiers, required);
+        let terms = terms(builder, &route.session, &codes);
+        let upstream = upstreams::build(builder, route);
+        let policy = auth.map(|auth| policy(builder, route, auth, codes));
+        Some(Route {
+            pattern: pattern?,
+            policy: Arc::new(policy?),
+            terms: Arc::new(terms),
+            upstream: upstream?,
+        })
+    });
+    built.collect::<Vec<_>>().into_iter().flatten().collect()
+}
+
+fn check_unique(builder: &mut Builder, routes: &[At<file::Route>]) {
+    let mut paths: BTreeMap<&str, &At<String>> = BTreeMap::new();
+    let mut names: BTreeMap<&str, &At<String>> = BTreeMap::new();
+    for At { value: route, .. } in routes {
+        if let Some(first) = paths.insert(&route.path.value, &route.path) {
+            let what = format!("two routes have the path `{}`", route.path.value);
+            let mend = "keep one of them, or give one a longer path: the most specific one counts";
+            let problem = Problem::new(what, mend).at(&route.path.span);
+            builder.report(problem.beside(&first.span, "the first one"));
+        }
+        let name = route.name.as_ref().unwrap_or(&route.path);
+        if let Some(first) = names.insert(&name.value, name)
+            && route.name.is_some()
+        {
+            let what = format!("two routes have the name `{}`", name.value);
+            let problem = Problem::new(what, "give each route a name of its own");
+            builder.report(problem.at(&name.span).beside(&first.span, "the first one"));
+        }
+    }
+}
+
+fn policy(builder: &mut Builder, route: &file::Route, auth: Auth, codes: CodeTable) -> Policy {
+    let name = route.name.as_ref().unwrap_or(&route.path).value.as_str();
+    let mut policy = Policy::new(name, auth)
+        .with_origin(origin(builder, route.origin.as_ref()))
+        .with_protocols(match route.protocols {
+            file::Protocols::Both => Protocols::Both,
+            file::Protocols::Websocket => Protocols::WebSocketOnly,
+        })
+        .with_signal(match route.signal {
+            file::Signal::Auto => Signal::Auto,
+            file::Signal::Close => Signal::Close,
+            file::Signal::Http => Signal::Http,
+        })
+        .with_scopes(route.scopes.iter().map(String::as_str).collect())
+        .with_codes(codes);
+    for (claim, At { value, .. }) in &route.claims {
+        policy = policy.with_claim(claim.as_str(), value.clone());
+    }
+    match builder.count(route.limits.sessions_per_subject.as_ref()) {
+        Some(most) => policy.with_sessions_per_subject(most),
+        None => policy,
+    }
+}
+
+fn auth(
+    builder: &mut Builder,
+    route: &file::Route,
+    span: &std::ops::Range<usize>,
+    verifiers: &Recipes<'_>,
+    required: bool,
+) -> Option<Auth> {
+    let carriers = carriers(builder, route);
+    let is_public = route.public.as_ref().is_some_and(|public| public.value);
+    let named = route
+        .verifiers
+        .as_ref()
+        .filter(|names| !names.value.is_empty());
+    match (is_public, named) {
+        (true, Some(names)) => {
+            let what = "a public route asks no verifier";
+            let mend = "remove `public = true` or `verifiers`";
+            builder.report(Problem::new(what, mend).at(&names.span));
+            None
+        }
+        (_, None) | (_, Some(_)) if !required => {
+            // The names are checked none the less: the switch may be turned back.
+            if let Some(names) = named {
+                chosen(builder, route, &names.value, verifiers)?;
+            }
+            Some(Auth::Off)
+        }
+        (true, None) => Some(Auth::Public),
+        (false, None) => {
+            let what = "this route does not say who may enter";
+            let known: Vec<&str> = verifiers.keys().copied().collect();
+            let example = known.first().copied().unwrap_or("NAME");
+            let mend =
+                format!("add `verifiers = [\"{example}\"]`, or `public = true` for everybody");
+            let place = route.verifiers.as_ref().map_or(span, |names| &names.span);
+            builder.report(Problem::new(what, mend).at(place));
+            None
+        }
+        (false, Some(names)) => {
+            let verifiers = chosen(builder, route, &names.value, verifiers)?;
+            Some(Auth::Required {
+                verifiers,
+                carriers,
+            })
+        }
+    }
+}
+
+/// The route's verifiers. Capability tokens have any shape, so their verifier comes last, and one
+/// for JWTs leaves it the rest.
+fn chosen(
+    builder: &mut Builder,
+    route: &file::Route,
+    names: &[At<String>],
+    verifiers: &Recipes<'_>,
+) -> Option<Vec<Arc<dyn portcullis_boundary::DynVerifier>>> {
+    let mut recipes: Vec<(&At<String>, &Recipe)> = Vec::new();
+    let mut is_whole = true;
+    for name in names {
+        match verifiers.get(name.value.as_str()) {
+            Some(Some(recipe)) => {
+                let rival = recipes
+                    .iter()
+                    .find(|(_, other)| other.kind() == recipe.kind());
+                if let Some((first, _)) = rival {
+                    let what = format!(
+                        "`{}` would never be asked: `{}` reads the same shape",
+                        name.value, first.value
+                    );
+                    let mend = "name one of them, and put all tokens or secrets into that verifier";
+                    let problem = Problem::new(what, mend).at(&name.span);
+                    builder.report(problem.beside(&first.span, "this one is asked"));
+                    is_whole = false;
+                }
+                recipes.push((name, recipe));
+            }
+            Some(None) => is_whole = false,
+            None => {
+                let known: Vec<&str> = verifiers.keys().copied().collect();
+                let what = format!("there is no verifier `{}`", name.value);
+                let mend = suggest::choose(&name.value, &known);
+                builder.report(Problem::new(what, mend).at(&name.span));
+                is_whole = false;
+            }
+        }
+    }
+    recipes.sort_by_key(|(_, recipe)| recipe.kind() == VerifierKind::CapabilityToken);
+    let alone = recipes.len() == 1;
+    let keeps_claims = !route.claims.is_empty();
+    let made = recipes.iter().map(|(name, recipe)| {
+        let made = recipe.make(alone, keeps_claims);
+        builder.take(made, name, "check this verifier's keys")
+    });
+    let made: Option<Vec<_>> = made.collect::<Vec<_>>().into_iter().collect();
+    made.filter(|_| is_whole)
+}
+
+fn carriers(builder: &mut Builder, route: &file::Route) -> Carriers {
+    let Some(names) = &route.carriers else {
+        return Carriers::default();
+    };
+    let mut carriers = Vec::new();
+    for name in names {
+        let what = format!("`{}` is not a carrier", name.value);
+        let read: Result<Carrier, String> = name.value.parse().map_err(|_| what);
+        let known = [
+            "header",
+            "subprotocol",
+            "cookie:NAME",
+            "query",
+            "first-message",
+        ];
+        let mend = suggest::choose(&name.value, &known);
+        carriers.extend(builder.take(read, name, &mend));
+    }
+    Carriers::new(carriers)
+}
+
+fn origin(builder: &mut Builder, written: Option<&At<Names>>) -> OriginRule {
+    let Some(At { value, span }) = written else {
+        return OriginRule::SameHost;
+    };
+    match value {
+        Names::One(word) => match word.as_str() {
+            "none" => OriginRule::None,
+            "same-host" => OriginRule::SameHost,
+            "any" => OriginRule::Any,
+            other => {
+                let what = format!("`{other}` is not a rule for origins");
+                let mend = "write \"none\", \"same-host\", \"any\", or a list such as [\"https://app.example\"]";
+                builder.report(Problem::new(what, mend).at(span));
+                OriginRule::None
+            }
+        },
+        Names::Several(names) => {
+            let mut origins = Vec::new();
+            let mut same_host = false;
+            for name in names {
+                match (name.value.as_str(), Origin::parse(&name.value)) {
+                    ("same-host", _) => same_host = true,
+                    (_, Some(origin)) => origins.push(origin),
+                    (text, None) => {
+                        let what = format!("`{text}` is not an origin");
+                        let mend = "write scheme, host and, if it is not the usual one, port: \"https://app.example\"";
+                        builder.report(Problem::new(what, mend).at(&name.span));
+                    }
+                }
+            }
+            OriginRule::Listed { origins, same_host }
+        }
+    }
+}
+
+fn codes(builder: &mut Builder, route: &file::Route) -> CodeTable {
+    let preset = route.preset.as_ref().and_then(|written| {
+        let names: Vec<&str> = Preset::ALL.map(Preset::name).to_vec();
+        let what = format!("there is no preset `{}`", written.value);
+        let mend = suggest::choose(&written.value, &names);
+        builder.take(Preset::named(&written.value).ok_or(what), written, &mend)
+    });
+    let mut table = CodeTable::new(preset.unwrap_or_default());
+    for (name, code) in &route.codes {
+        let kinds: Vec<&str> = RefusalKind::ALL
+            .iter()
+            .filter(|kind| kind.row().close.is_some())
+            .map(|kind| kind.as_str())
+            .collect();
+        let kind = match RefusalKind::named(&name.value) {
+            Some(kind) if kind.row().close.is_none() => Err(format!(
+                "`{}` is told before the socket is accepted, so it has no close code",
+                name.value
+            )),
+            Some(kind) => Ok(kind),
+            None => Err(format!("there is no refusal `{}`", name.value)),
+        };
+        let kind = builder.take(kind, name, &suggest::choose(&name.value, &kinds));
+        let number = u16::try_from(code.value).unwrap_or_default();
+        let what = format!("close code {} cannot be sent", code.value);
+        let mend = "use 1000-1003, 1007-1014 or 3000-4999";
+        let code = builder.take(CloseCode::new(number).map_err(|_| what), code, mend);
+        if let (Some(kind), Some(code)) = (kind, code) {
+            table = table.with(kind, code);
+        }
+    }
+    table
+}
+
+fn terms(builder: &mut Builder, session: &file::Session, codes: &CodeTable) -> Terms {
+    let mut terms = Terms::default();
+    let stall = builder.some_time(session.stall.as_ref());
+    terms.stall = stall.or(terms.stall);
+    terms.idle = builder.some_time(session.idle.as_ref());
+    terms.lifetime = builder.some_time(session.lifetime.as_ref());
+    terms.ping = builder.some_time(session.ping.as_ref());
+    let mut size = |written: &Option<At<super::scalar::Scalar>>| {
+        let written = written.as_ref()?;
+        builder.value(values::size(&written.value.0), written)
+    };
+    terms.max_message = size(&session.max_message);
+    terms.max_message_down = size(&session.max_message_down);
+    let burst = builder.count(session.burst.as_ref());
+    terms.message_rate = builder.rate(session.message_rate.as_ref(), burst);
+    if let (Some(burst), None) = (&session.burst, &session.message_rate) {
+        let mend = "add `message_rate`, such as \"100/s\", or remove `burst`";
+        builder.report(Problem::new("a burst is part of a rate", mend).at(&burst.span));
+    }
+    terms.codes = codes.clone();
+    terms
+}

@@ -1,0 +1,102 @@
+//! What stands behind routes.
+
+use std::sync::Arc;
+
+use http::{HeaderName, HeaderValue};
+use portcullis_gateway::config::{Builtin, Target, Upstream};
+
+use super::builder::Builder;
+use super::urls::UpstreamUrl;
+use super::{file, problem::Problem};
+use super::{tls, values};
+use crate::demo::Pages;
+
+/// What stands behind `route`.
+pub(super) fn build(builder: &mut Builder, route: &file::Route) -> Option<Upstream> {
+    let written = &route.upstream;
+    let mend = "write \"http://HOST:PORT\" or another of these";
+    let url: Option<UpstreamUrl> = builder.take(written.value.parse(), written, mend);
+    let mut upstream = Upstream::new(Target::Builtin(Builtin::Echo));
+    upstream.strip_prefix = route.strip_prefix;
+    upstream.pass_credential = route.pass_credential;
+    upstream.identity_headers = route.identity_headers;
+    upstream.pass_origin = route.pass_origin;
+    for name in &route.drop_request_headers {
+        let what = format!("`{}` is not the name of a header", name.value);
+        let read = HeaderName::try_from(name.value.as_str()).map_err(|_| what);
+        let read = builder.take(read, name, "write a name such as \"x-debug\"");
+        upstream.drop_request_headers.extend(read);
+    }
+    if let Some(written) = &route.max_body {
+        upstream.max_body = builder.value(values::size(&written.value.0), written);
+    }
+    if let Some(time) = builder.some_time(route.connect_timeout.as_ref()) {
+        upstream.connect_timeout = time;
+    }
+    if let Some(time) = builder.some_time(route.response_timeout.as_ref()) {
+        upstream.response_timeout = time;
+    }
+    if let Some(written) = &route.upstream_token_file {
+        let file = builder.secret(written)?;
+        let what = format!("the token in `{}` cannot stand in a header", written.value);
+        let bearer = bearer(file.expose()).ok_or(what);
+        let mend = "a token is one line of visible ASCII";
+        upstream.authorization = Some(builder.take(bearer, written, mend)?);
+    }
+    let (url, tls_ca) = (url?, route.tls_ca.as_ref());
+    if let (Some(ca), false) = (tls_ca, url.is_encrypted()) {
+        let mend = "write `https://` or `wss://`, or remove `tls_ca`";
+        builder.report(Problem::new("this upstream does not speak TLS", mend).at(&ca.span));
+    }
+    let pem = match tls_ca {
+        Some(ca) => Some(builder.bytes(ca)?),
+        None => None,
+    };
+    let target = target(url, pem.as_deref()).map_err(|error| error.to_string());
+    let mend = "name the upstream's authority with `tls_ca = \"ca.pem\"`";
+    let (target, base_path) = builder.take(target, tls_ca.unwrap_or(written), mend)?;
+    upstream.target = target;
+    upstream.base_path = base_path.into();
+    Some(upstream)
+}
+
+/// What `url` means, and the path that it puts before others.
+pub(crate) fn target(
+    url: UpstreamUrl,
+    ca: Option<&[u8]>,
+) -> Result<(Target, String), tls::TlsError> {
+    let is_encrypted = url.is_encrypted();
+    Ok(match url {
+        UpstreamUrl::Echo => (Target::Builtin(Builtin::Echo), String::new()),
+        UpstreamUrl::Demo => {
+            let pages = Pages::without_trials();
+            (
+                Target::Builtin(Builtin::Documents(Arc::new(pages))),
+                String::new(),
+            )
+        }
+        UpstreamUrl::Unix(path) => (Target::Unix(path), String::new()),
+        UpstreamUrl::Host {
+            authority,
+            base_path,
+            ..
+        } => {
+            let tls = if is_encrypted {
+                Some(Arc::new(tls::client(ca)?))
+            } else {
+                None
+            };
+            (Target::Tcp { authority, tls }, base_path)
+        }
+    })
+}
+
+/// `Authorization: Bearer …` with `token`, marked sensitive.
+pub(crate) fn bearer(token: &str) -> Option<HeaderValue> {
+    if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return None;
+    }
+    let mut value = HeaderValue::try_from(format!("Bearer {token}")).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}

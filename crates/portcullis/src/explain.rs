@@ -1,0 +1,315 @@
+//! What would be decided about an arrival, and why.
+//!
+//! It walks the same decision as the gate, question by question, with an empty gate's limits, and
+//! notes how far it came. The credential is checked and never shown.
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::request::Parts;
+use portcullis_boundary::carrier::CarrierKind;
+use portcullis_boundary::clock::{Clock, SystemClock};
+use portcullis_boundary::decision::Decision;
+use portcullis_boundary::denial::status;
+use portcullis_boundary::limits::Limiter;
+use portcullis_boundary::policy::{Auth, Delivery, HostRule};
+use portcullis_boundary::{Arrival, Credential, Peer, Policy, Refusal, RefusalKind, Rule};
+use portcullis_gateway::config::{GateConfig, Pattern, Route};
+use serde_json::{Value, json};
+
+/// What is asked.
+pub(crate) struct Question {
+    /// The request.
+    pub(crate) head: Parts,
+    /// Where it comes from.
+    pub(crate) peer: IpAddr,
+    /// The hosts that the listener serves.
+    pub(crate) hosts: Arc<HostRule>,
+    /// What the first message would hold.
+    pub(crate) first_message: Option<String>,
+}
+
+/// What would be decided.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    protocol: &'static str,
+    path: String,
+    route: Option<(String, String)>,
+    switched_off: Option<&'static str>,
+    verifier: Option<String>,
+    carrier: Option<CarrierKind>,
+    subject: Option<String>,
+    outcome: Outcome,
+}
+
+#[derive(Debug)]
+enum Outcome {
+    Admitted,
+    AwaitsFirstMessage,
+    Refused {
+        refusal: Refusal,
+        status: u16,
+        delivery: Delivery,
+        close: Option<u16>,
+    },
+}
+
+/// Decides about the question.
+///
+/// # Errors
+///
+/// The runtime's, when it cannot start.
+pub(crate) fn answer(config: &GateConfig, question: Question) -> anyhow::Result<Answer> {
+    let arrival = Arrival::new(question.head, Peer::at(question.peer));
+    let path = arrival.path().to_owned();
+    let mut answer = Answer {
+        protocol: arrival.protocol().as_str(),
+        route: None,
+        switched_off: None,
+        verifier: None,
+        carrier: None,
+        subject: None,
+        outcome: Outcome::Admitted,
+        path,
+    };
+    let Some(route) = find(&config.routes, &answer.path) else {
+        let policy = Policy::new("none", Auth::Public);
+        let refusal = Refusal::new(RefusalKind::ResourceUnknown).because("no route has this path");
+        answer.outcome = refused(refusal, &policy, &arrival);
+        return Ok(answer);
+    };
+    let policy = &route.policy;
+    answer.route = Some((policy.name().to_string(), route.pattern.to_string()));
+    answer.switched_off = match policy.auth() {
+        Auth::Off => Some("authentication is off"),
+        Auth::Public => Some("the route is public"),
+        Auth::Required { .. } => None,
+    };
+    let limiter = Limiter::new(config.limits.clone());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let mut first_message = question.first_message;
+    let mut decision = policy.decide(&arrival, &question.hosts, SystemClock::new().now());
+    loop {
+        decision = match decision {
+            Decision::Admitted(pass) => {
+                answer.subject = Some(pass.identity().subject().to_owned());
+                answer.carrier = pass.carrier();
+                return Ok(answer);
+            }
+            Decision::Refused(why) => {
+                answer.carrier = why.carrier;
+                answer.subject = why.identity.map(|identity| identity.subject().to_owned());
+                answer.outcome = refused(why.refusal, policy, &arrival);
+                return Ok(answer);
+            }
+            Decision::FirstMessage => {
+                let Some(secret) = first_message.take() else {
+                    answer.outcome = Outcome::AwaitsFirstMessage;
+                    return Ok(answer);
+                };
+                let credential = Credential::new(secret, CarrierKind::FirstMessage);
+                let now = SystemClock::new().now();
+                policy.decide_first_message(&arrival, &question.hosts, credential, now)
+            }
+            Decision::Throttle(question) => question.ask(&limiter),
+            Decision::Verify(question) => {
+                answer.verifier = Some(question.verifier().to_owned());
+                runtime.block_on(question.ask())
+            }
+            Decision::Standing(question) => question.answer(Ok(())),
+            Decision::Authorise(question) => question.answer(Ok(())),
+            Decision::Reserve(question) => question.ask(&limiter),
+        };
+    }
+}
+
+/// The most specific route: an exact path, or else the longest prefix.
+fn find<'a>(routes: &'a [Route], path: &str) -> Option<&'a Route> {
+    let fits = routes.iter().filter(|route| match &route.pattern {
+        Pattern::Exact(exact) => **exact == *path,
+        Pattern::Prefix(prefix) => path
+            .strip_prefix(&**prefix)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
+    });
+    fits.max_by_key(|route| match &route.pattern {
+        Pattern::Exact(_) => (true, 0),
+        Pattern::Prefix(prefix) => (false, prefix.len()),
+    })
+}
+
+fn refused(refusal: Refusal, policy: &Policy, arrival: &Arrival) -> Outcome {
+    let kind = refusal.kind();
+    Outcome::Refused {
+        status: status(&refusal, policy).as_u16(),
+        delivery: policy.delivery(arrival, kind),
+        close: policy.codes().code(kind).map(|code| code.get()),
+        refusal,
+    }
+}
+
+/// How one rule went.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Step {
+    Passed,
+    Failed,
+    NotReached,
+    NotAsked,
+}
+
+impl Step {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Passed => "pass",
+            Self::Failed => "fail",
+            Self::NotReached => "not reached",
+            Self::NotAsked => "not asked",
+        }
+    }
+}
+
+impl Answer {
+    /// Whether the arrival would enter, as far as the handshake goes.
+    pub(crate) const fn is_admitted(&self) -> bool {
+        match self.outcome {
+            Outcome::Admitted | Outcome::AwaitsFirstMessage => true,
+            Outcome::Refused { .. } => false,
+        }
+    }
+
+    /// For programs.
+    pub(crate) fn to_json(&self) -> Value {
+        let rules: Vec<Value> = self
+            .steps()
+            .map(|(rule, step)| json!({ "rule": rule as u8, "name": rule.as_str(), "outcome": step.as_str() }))
+            .collect();
+        let mut answer = json!({
+            "admitted": self.is_admitted(),
+            "protocol": self.protocol,
+            "path": self.path,
+            "route": self.route.as_ref().map(|(name, _)| name),
+            "pattern": self.route.as_ref().map(|(_, pattern)| pattern),
+            "subject": self.subject,
+            "carrier": self.carrier.map(CarrierKind::as_str),
+            "verifier": self.verifier,
+            "rules": rules,
+        });
+        if let (
+            Some(fields),
+            Outcome::Refused {
+                refusal,
+                status,
+                delivery,
+                close,
+            },
+        ) = (answer.as_object_mut(), &self.outcome)
+        {
+            let kind = refusal.kind();
+            let more = json!({
+                "code": kind,
+                "rule": refusal.rule().map(|rule| rule as u8),
+                "detail": refusal.detail().to_string(),
+                "status": status,
+                "close_code": close,
+                "recovery": kind.row().recovery,
+                "delivery": match delivery { Delivery::Denial => "http", Delivery::Close(_) => "close" },
+            });
+            fields.extend(more.as_object().cloned().unwrap_or_default());
+        } else if let (Some(fields), Outcome::AwaitsFirstMessage) =
+            (answer.as_object_mut(), &self.outcome)
+        {
+            fields.insert("awaits".to_owned(), "first-message".into());
+        }
+        answer
+    }
+
+    fn steps(&self) -> impl Iterator<Item = (Rule, Step)> {
+        let failed = match &self.outcome {
+            Outcome::Admitted => None,
+            Outcome::AwaitsFirstMessage => Some(Rule::Credential),
+            // A path without a route is refused before any rule is asked.
+            Outcome::Refused { refusal, .. } => Some(refusal.rule().unwrap_or(Rule::Host)),
+        };
+        let is_unruled = self.route.is_none();
+        Rule::ALL.into_iter().map(move |rule| {
+            let is_about_identity = rule >= Rule::Credential && rule < Rule::Limits;
+            let step = match failed {
+                _ if is_unruled => Step::NotReached,
+                Some(failed) if rule > failed => Step::NotReached,
+                Some(failed) if rule == failed => match self.outcome {
+                    Outcome::AwaitsFirstMessage => Step::NotReached,
+                    Outcome::Admitted | Outcome::Refused { .. } => Step::Failed,
+                },
+                _ if is_about_identity && self.switched_off.is_some() => Step::NotAsked,
+                Some(_) | None => Step::Passed,
+            };
+            (rule, step)
+        })
+    }
+}
+
+/// For people.
+pub(crate) fn render(answer: &Answer) -> String {
+    let mut text = String::new();
+    let mut line = |label: &str, value: &str| {
+        writeln!(text, "{label:<12}{value}").expect("a string takes whatever is written");
+    };
+    line("arrival", &format!("{} {}", answer.protocol, answer.path));
+    match &answer.route {
+        Some((name, pattern)) => line("route", &format!("{name} at {pattern}")),
+        None => line("route", "none"),
+    }
+    for (rule, step) in answer.steps() {
+        let why = match (step, answer.switched_off) {
+            (Step::NotAsked, Some(why)) => format!(": {why}"),
+            _ => String::new(),
+        };
+        line(
+            &format!("  rule {}", rule as u8),
+            &format!("{:<15}{}{why}", rule.as_str(), step.as_str()),
+        );
+    }
+    if let Some(carrier) = answer.carrier {
+        line("carrier", carrier.as_str());
+    }
+    if let Some(verifier) = &answer.verifier {
+        line("verifier", verifier);
+    }
+    if let Some(subject) = &answer.subject {
+        line("subject", subject);
+    }
+    match &answer.outcome {
+        Outcome::Admitted => line("decision", "admitted"),
+        Outcome::AwaitsFirstMessage => line(
+            "decision",
+            "accepted, and decided by the first message (--first-message)",
+        ),
+        Outcome::Refused {
+            refusal,
+            status,
+            delivery,
+            close,
+        } => {
+            let kind = refusal.kind();
+            line("decision", &format!("refused: {kind}"));
+            let detail = refusal.detail().to_string();
+            if !detail.is_empty() {
+                line("detail", &detail);
+            }
+            let close = close.map_or_else(|| "none".to_owned(), |code| code.to_string());
+            line("status", &status.to_string());
+            line("close code", &close);
+            line("recovery", kind.row().recovery.as_str());
+            line(
+                "delivery",
+                match delivery {
+                    Delivery::Denial => "an HTTP response",
+                    Delivery::Close(_) => "accepted, then closed",
+                },
+            );
+        }
+    }
+    text
+}

@@ -1,0 +1,41 @@
+//! The one place that prints, and the exit codes.
+
+use std::fmt::Display;
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+/// How the program ends.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Exit {
+    /// All went well.
+    Clean = 0,
+    /// It could not start, or a command failed.
+    Failed = 1,
+    /// Draining ran out of time or was cut short.
+    Forced = 3,
+    /// `explain`: the arrival would be refused.
+    Refused = 4,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Prints data. A reader that has gone, as `head` does, is no error.
+pub(crate) fn data(text: impl Display) {
+    let mut out = io::stdout().lock();
+    let _gone: io::Result<()> = write!(out, "{text}").and_then(|()| out.flush());
+}
+
+/// Tells the person at the terminal something.
+pub(crate) fn say(text: impl Display) {
+    let mut err = io::stderr().lock();
+    let _gone: io::Result<()> = write!(err, "{text}").and_then(|()| err.flush());
+}
+
+/// Whether what is told to people may have colours.
+pub(crate) fn is_coloured() -> bool {
+    io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}

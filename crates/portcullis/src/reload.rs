@@ -1,0 +1,190 @@
+//! Reading the settings again, on SIGHUP and when a file changes.
+//!
+//! New settings count as a whole or not at all: when something is wrong with them the old ones
+//! stay, and the log says why.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use portcullis_gateway::Gate;
+use tokio::sync::Notify;
+
+use crate::config::{Door, Settings};
+use crate::first_run::FirstRun;
+use crate::settings::{Source, explain_error};
+
+/// How long files must rest: an editor writes more than once, and a certificate has two files.
+const DEBOUNCE: Duration = Duration::from_millis(200);
+
+/// Reads settings again and gives them to the gate.
+pub(crate) struct Reloader {
+    source: Source,
+    doors: Vec<Door>,
+}
+
+impl Reloader {
+    /// Reads from `source`, for a gate with these listeners.
+    pub(crate) const fn new(source: Source, doors: Vec<Door>) -> Self {
+        Self { source, doors }
+    }
+
+    /// The first run, if this is one.
+    pub(crate) const fn first_run(&self) -> Option<&FirstRun> {
+        self.source.first_run()
+    }
+
+    /// Reloads, and says in the log how it went. Without new settings, the old ones stay.
+    pub(crate) fn reload(&self, gate: &Gate) -> Option<Settings> {
+        let settings = match self.source.load() {
+            Ok(settings) => settings,
+            Err(error) => {
+                let why = explain_error(&error, false);
+                let brief = format!("{error:#}");
+                tracing::error!(target: "portcullis::reload", error = brief, "reload failed, the old settings stay\n{why}");
+                return None;
+            }
+        };
+        self.take_certificates(&settings.doors);
+        let ended = gate.reload(settings.gate.clone());
+        for warning in settings.gate.warnings.iter().chain(&settings.notes) {
+            tracing::warn!(target: "portcullis", "{warning}");
+        }
+        let routes = settings.gate.routes.len();
+        tracing::info!(target: "portcullis::reload", routes, sessions_ended = ended, "reloaded");
+        Some(settings)
+    }
+
+    /// New certificates count for new connections. The addresses themselves stay until a restart.
+    fn take_certificates(&self, fresh: &[Door]) {
+        let urls = |doors: &[Door]| {
+            doors
+                .iter()
+                .map(|door| door.url.clone())
+                .collect::<Vec<_>>()
+        };
+        if urls(&self.doors) != urls(fresh) {
+            tracing::warn!(target: "portcullis::reload", "listeners have changed, which a reload does not; restart to move them");
+        }
+        for door in &self.doors {
+            let same = fresh.iter().find(|other| other.url == door.url);
+            let fresh = same.and_then(|other| other.listener.tls.as_ref());
+            if let (Some(tls), Some(fresh)) = (&door.listener.tls, fresh) {
+                tls.store(fresh.load_full());
+            }
+        }
+    }
+}
+
+/// Tells when one of some files has changed.
+///
+/// The folders are watched rather than the files, since a file is mostly replaced by renaming
+/// another; what counts is whether a file is another than before.
+pub(crate) struct Watch {
+    files: Vec<PathBuf>,
+    seen: Fingerprints,
+    signal: Arc<Notify>,
+    /// Watches as long as it lives. There is none where the system cannot; then SIGHUP remains.
+    _watcher: Option<RecommendedWatcher>,
+}
+
+type Fingerprints = BTreeMap<PathBuf, Option<(Option<SystemTime>, u64, u64)>>;
+
+impl Watch {
+    /// Watches `files`.
+    pub(crate) fn new(files: &[PathBuf]) -> Self {
+        let signal = Arc::new(Notify::new());
+        let watcher = watcher(files, Arc::clone(&signal));
+        let watcher = watcher
+            .inspect_err(|error| tracing::warn!(target: "portcullis::reload", "cannot watch files, send SIGHUP to reload: {error}"))
+            .ok();
+        Self {
+            seen: fingerprints(files),
+            files: files.to_owned(),
+            signal,
+            _watcher: watcher,
+        }
+    }
+
+    /// Waits until one of the files is another. Cancel-safe: a change is noticed by the next call.
+    pub(crate) async fn changed(&mut self) {
+        loop {
+            if fingerprints(&self.files) != self.seen {
+                tokio::time::sleep(DEBOUNCE).await;
+                return;
+            }
+            self.signal.notified().await;
+            tokio::time::sleep(DEBOUNCE).await;
+        }
+    }
+
+    /// Takes the files as they are now for seen.
+    pub(crate) fn forgive(&mut self) {
+        self.seen = fingerprints(&self.files);
+    }
+}
+
+fn watcher(files: &[PathBuf], signal: Arc<Notify>) -> notify::Result<RecommendedWatcher> {
+    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        if event.is_ok_and(|event| !matches!(event.kind, EventKind::Access(_))) {
+            signal.notify_one();
+        }
+    })?;
+    let folders: BTreeSet<&Path> = files.iter().map(|file| folder(file)).collect();
+    for folder in folders {
+        watcher.watch(folder, RecursiveMode::NonRecursive)?;
+    }
+    Ok(watcher)
+}
+
+fn folder(file: &Path) -> &Path {
+    match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        Some(_) | None => Path::new("."),
+    }
+}
+
+fn fingerprints(files: &[PathBuf]) -> Fingerprints {
+    let each = files.iter().map(|file| {
+        let metadata = std::fs::metadata(file).ok();
+        let print =
+            metadata.map(|metadata| (metadata.modified().ok(), metadata.len(), inode(&metadata)));
+        (file.clone(), print)
+    });
+    each.collect()
+}
+
+#[cfg(unix)]
+fn inode(metadata: &std::fs::Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::ino(metadata)
+}
+
+#[cfg(not(unix))]
+fn inode(_: &std::fs::Metadata) -> u64 {
+    0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_file_that_is_replaced_has_changed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("config.toml");
+        std::fs::write(&file, "one").expect("written");
+        let mut watch = Watch::new(std::slice::from_ref(&file));
+        let fresh = folder.path().join("fresh");
+        std::fs::write(&fresh, "two").expect("written");
+        std::fs::rename(&fresh, &file).expect("renamed");
+        let limit = Duration::from_secs(10);
+        tokio::time::timeout(limit, watch.changed())
+            .await
+            .expect("seen");
+        watch.forgive();
+        let again = tokio::time::timeout(DEBOUNCE * 3, watch.changed()).await;
+        assert!(again.is_err(), "nothing has changed since");
+    }
+}

@@ -1,0 +1,186 @@
+//! The gate's life, from its settings to its exit code.
+//!
+//! The gate has threads of its own. What runs here, on one more, is what is around it: signals, the
+//! admin listener, and the files that are watched.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use portcullis_gateway::{BoundAddress, Gate, StartError, StartOptions};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::admin::Admin;
+use crate::banner::{self, Place};
+use crate::config::{Door, Settings};
+use crate::first_run::FirstRun;
+use crate::output::{self, Exit};
+use crate::reload::{Reloader, Watch};
+use crate::settings::Source;
+
+/// Serves until a signal ends it.
+///
+/// # Errors
+///
+/// Why it cannot start.
+pub(crate) fn run(
+    source: Source,
+    settings: Settings,
+    workers: Option<NonZeroUsize>,
+) -> anyhow::Result<Exit> {
+    let workers = workers.map_or_else(cores, NonZeroUsize::get);
+    let admin = settings.admin.map(Admin::bind).transpose()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start a runtime")?;
+    let listeners = settings.doors.iter().map(|door| door.listener.clone());
+    let gate = Gate::start(
+        settings.gate.clone(),
+        listeners.collect(),
+        StartOptions { workers },
+    );
+    let gate = Arc::new(gate.map_err(|error| cannot_start(&error))?);
+    runtime.block_on(async {
+        let life = Life::new(Arc::clone(&gate), source, &settings)?;
+        say_open(&gate, &settings, admin.as_ref(), life.reloader.first_run())?;
+        match admin {
+            Some(admin) => tokio::select! {
+                exit = life.live() => Ok(exit),
+                failed = admin.serve(Arc::clone(&gate)) => Err(failed),
+            },
+            None => Ok(life.live().await),
+        }
+    })
+}
+
+/// What happens to a gate while it runs.
+struct Life {
+    gate: Arc<Gate>,
+    ends: Ends,
+    hangups: Signal,
+    watch: Watch,
+    reloader: Reloader,
+    drain_timeout: Duration,
+}
+
+impl Life {
+    fn new(gate: Arc<Gate>, source: Source, settings: &Settings) -> anyhow::Result<Self> {
+        let what = "cannot listen for signals";
+        Ok(Self {
+            gate,
+            ends: Ends::new().context(what)?,
+            hangups: signal(SignalKind::hangup()).context(what)?,
+            watch: Watch::new(&settings.files),
+            reloader: Reloader::new(source, settings.doors.clone()),
+            drain_timeout: settings.gate.timeouts.drain,
+        })
+    }
+
+    async fn live(mut self) -> Exit {
+        loop {
+            tokio::select! {
+                () = self.ends.wait() => break,
+                _ = self.hangups.recv() => self.reload(),
+                () = self.watch.changed() => self.reload(),
+            }
+        }
+        tracing::info!(target: "portcullis", sessions = self.gate.sessions(), "draining");
+        self.gate.drain();
+        tokio::select! {
+            () = self.gate.wait_drained() => {
+                tracing::info!(target: "portcullis", "drained");
+                Exit::Clean
+            }
+            () = self.ends.wait() => self.forced("a second signal came"),
+            () = tokio::time::sleep(self.drain_timeout) => self.forced("draining ran out of time"),
+        }
+    }
+
+    fn reload(&mut self) {
+        if let Some(settings) = self.reloader.reload(&self.gate) {
+            self.drain_timeout = settings.gate.timeouts.drain;
+            self.watch = Watch::new(&settings.files);
+        } else {
+            self.watch.forgive();
+        }
+    }
+
+    fn forced(&self, why: &str) -> Exit {
+        tracing::warn!(target: "portcullis", sessions = self.gate.sessions(), "ended by force: {why}");
+        Exit::Forced
+    }
+}
+
+/// The signals that end the program.
+struct Ends {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Ends {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+fn say_open(
+    gate: &Gate,
+    settings: &Settings,
+    admin: Option<&Admin>,
+    first_run: Option<&FirstRun>,
+) -> anyhow::Result<()> {
+    for warning in settings.gate.warnings.iter().chain(&settings.notes) {
+        tracing::warn!(target: "portcullis", "{warning}");
+    }
+    let places = settings.doors.iter().zip(gate.addresses());
+    let places: Vec<Place> = places.map(|(door, bound)| place(door, bound)).collect();
+    let admin = admin.map(|admin| admin.address().to_string());
+    let mut text = banner::banner(&places, admin.as_deref(), &settings.gate.warnings);
+    let reachable = places.iter().find(|place| !place.is_unix);
+    if let (Some(run), Some(place)) = (first_run, reachable) {
+        let token = run.token()?;
+        let file = run.token_file().display().to_string();
+        text.push_str(&banner::welcome(place, token.expose(), &file));
+    }
+    output::say(text);
+    Ok(())
+}
+
+fn place(door: &Door, bound: &BoundAddress) -> Place {
+    let (address, encrypted, is_unix) = match bound {
+        BoundAddress::Tcp { address, tls } => (address.to_string(), *tls, false),
+        BoundAddress::Unix(path) => (path.display().to_string(), false, true),
+    };
+    Place {
+        encrypted,
+        address,
+        is_unix,
+        health_routes: door.listener.health_routes,
+        is_local: door.is_local(),
+    }
+}
+
+fn cannot_start(error: &StartError) -> anyhow::Error {
+    match error {
+        StartError::Bind { .. } => anyhow!(
+            "{error}; choose another address with `--listen ws://HOST:PORT`, port 0 for any free one"
+        ),
+        _ => anyhow!("{error}"),
+    }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}

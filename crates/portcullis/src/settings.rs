@@ -1,0 +1,126 @@
+//! Where settings come from, so that they can be read again.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::bail;
+
+use crate::cli::door::DoorArgs;
+use crate::config::{self, LoadError, Overrides, Settings};
+use crate::first_run::FirstRun;
+use crate::flags;
+
+/// Where settings come from.
+#[derive(Debug)]
+pub(crate) struct Source {
+    args: DoorArgs,
+    rest: Rest,
+    kind: Kind,
+}
+
+/// What the flags of `serve` say besides.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Rest {
+    /// The admin listener.
+    pub(crate) admin: Option<std::net::SocketAddr>,
+    /// How long draining may take.
+    pub(crate) drain: Option<Duration>,
+    /// Where state is kept.
+    pub(crate) state_dir: Option<PathBuf>,
+}
+
+#[derive(Debug)]
+enum Kind {
+    File(PathBuf),
+    Flags,
+    FirstRun(FirstRun),
+}
+
+impl Source {
+    /// Finds out what the flags ask for: a file, a route of their own, or the first run.
+    ///
+    /// # Errors
+    ///
+    /// The flags that contradict each other, and why a first run is not possible.
+    pub(crate) fn new(args: DoorArgs, rest: Rest) -> anyhow::Result<Self> {
+        flags::check(&args)?;
+        let kind = match &args.config {
+            Some(path) => Kind::File(path.clone()),
+            None if args.describes_a_route() => Kind::Flags,
+            None => Kind::FirstRun(FirstRun::prepare(rest.state_dir.as_deref())?),
+        };
+        Ok(Self { args, rest, kind })
+    }
+
+    /// The first run, if this is one.
+    pub(crate) const fn first_run(&self) -> Option<&FirstRun> {
+        match &self.kind {
+            Kind::FirstRun(run) => Some(run),
+            Kind::File(_) | Kind::Flags => None,
+        }
+    }
+
+    /// Reads the settings, now or once more.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with them.
+    pub(crate) fn load(&self) -> anyhow::Result<Settings> {
+        let names_listeners = !self.args.listen.is_empty();
+        let doors = match &self.kind {
+            Kind::File(_) if !names_listeners => Vec::new(),
+            Kind::File(_) | Kind::Flags | Kind::FirstRun(_) => flags::doors(&self.args)?,
+        };
+        let overrides = Overrides {
+            auth_required: auth_required()?,
+            allow_unauthenticated_remote: self.args.dangerously_allow_unauthenticated_remote,
+            doors,
+            admin: self.rest.admin,
+            drain: self.rest.drain,
+        };
+        let mut settings = match &self.kind {
+            Kind::File(path) => config::load(path, &overrides)?,
+            Kind::Flags => flags::settings(&self.args, &overrides)?,
+            Kind::FirstRun(run) => run.settings(&overrides)?,
+        };
+        settings.files.extend(flags::tls_files(&self.args));
+        Ok(settings)
+    }
+}
+
+/// Prints why there are no settings: a file's problems with their lines, anything else in one line.
+pub(crate) fn explain_error(error: &anyhow::Error, coloured: bool) -> String {
+    match error.downcast_ref::<LoadError>() {
+        Some(LoadError::Wrong(problems)) => {
+            let count = problems.iter().count();
+            let plural = if count == 1 { "problem" } else { "problems" };
+            format!(
+                "{}Error: {count} {plural} in {}\n",
+                problems.render(coloured),
+                problems.file()
+            )
+        }
+        Some(LoadError::Unreadable { .. } | LoadError::Refused(_)) | None => {
+            format!("Error: {error:#}\n")
+        }
+    }
+}
+
+/// The switch of authentication, where the environment turns it.
+///
+/// # Errors
+///
+/// Any value but `true` and `false`: a switch that is misspelt must not be a switch that is off.
+pub(crate) fn auth_required() -> anyhow::Result<Option<bool>> {
+    match std::env::var("PORTCULLIS_AUTH_REQUIRED") {
+        Ok(value) => match value.as_str() {
+            "true" => Ok(Some(true)),
+            "false" => Ok(Some(false)),
+            other => bail!("PORTCULLIS_AUTH_REQUIRED is `{other}`; write `true` or `false`"),
+        },
+        Err(std::env::VarError::NotPresent) => Ok(None),
+        Err(std::env::VarError::NotUnicode(_)) => {
+            bail!("PORTCULLIS_AUTH_REQUIRED is not text; write `true` or `false`")
+        }
+    }
+}
