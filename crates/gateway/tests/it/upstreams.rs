@@ -1,0 +1,158 @@
+//! What upstreams see, and what their failures look like.
+
+use std::time::Duration;
+
+use http::HeaderValue;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::support::{Played, Setup, bearer, masked, required, unmasked, within};
+
+#[tokio::test]
+async fn the_upstream_learns_who_it_is_and_never_the_credential() {
+    let (played, address) = Played::new().await;
+    let mut setup = Setup::new(required()).before(address);
+    setup.upstream.authorization = Some(HeaderValue::from_static("Bearer for-upstream"));
+    let gate = setup.start();
+    let auth = bearer();
+    let lines = [
+        ("authorization", auth.as_str()),
+        ("portcullis-subject", "root"),
+        ("x-forwarded-for", "9.9.9.9"),
+        ("x-kept", "1"),
+    ];
+    let ((answer, _), (head, _)) = tokio::join!(gate.handshake(&lines), played.switch());
+    assert_eq!(answer.status, 101);
+    let lines: Vec<&str> = head.lines().collect();
+    assert!(
+        lines.contains(&"authorization: Bearer for-upstream"),
+        "{head}"
+    );
+    assert!(lines.contains(&"portcullis-subject: capability"), "{head}");
+    assert!(lines.contains(&"x-forwarded-for: 127.0.0.1"), "{head}");
+    assert!(lines.contains(&"x-kept: 1"), "{head}");
+    assert!(
+        lines.contains(&format!("host: {address}").as_str()),
+        "{head}"
+    );
+    assert!(!head.contains("let-me-in") && !head.contains("root") && !head.contains("9.9.9.9"));
+}
+
+#[tokio::test]
+async fn an_upstream_that_is_not_there_is_502_and_1014() {
+    let (played, address) = Played::new().await;
+    drop(played);
+    let gate = Setup::new(required()).before(address).start();
+    let auth = bearer();
+    let (answer, mut socket) = gate.handshake(&[("authorization", &auth)]).await;
+    assert_eq!(answer.status, 502);
+    assert!(socket.body(&answer).await.contains("upstream_unreachable"));
+    let origin = format!("http://{}", gate.address);
+    let lines = [
+        ("authorization", auth.as_str()),
+        ("origin", origin.as_str()),
+    ];
+    let (answer, mut socket) = gate.handshake(&lines).await;
+    assert_eq!(answer.status, 101);
+    let told = socket.next().await.expect("a close").close();
+    assert_eq!(told, (1014, "upstream_unreachable".into()));
+}
+
+#[tokio::test]
+async fn an_upstream_that_never_answers_is_504() {
+    let (played, address) = Played::new().await;
+    let mut setup = Setup::new(required()).before(address);
+    setup.upstream.response_timeout = Duration::from_millis(100);
+    let gate = setup.start();
+    let auth = bearer();
+    let lines = [("authorization", auth.as_str())];
+    let ((answer, _), _held) = tokio::join!(gate.handshake(&lines), played.accept());
+    assert_eq!(answer.status, 504);
+}
+
+#[tokio::test]
+async fn an_upstream_lost_in_mid_message_is_told_with_a_real_code() {
+    let (played, address) = Played::new().await;
+    let gate = Setup::new(required()).before(address).start();
+    let (mut client, (_, mut upstream)) = tokio::join!(gate.enter(), played.switch());
+    upstream
+        .stream
+        .write_all(&unmasked(0x01, b"half a mess"))
+        .await
+        .expect("written");
+    assert_eq!(
+        client.next().await.expect("a fragment").payload,
+        b"half a mess"
+    );
+    drop(upstream);
+    let told = client.next().await.expect("a close").close();
+    assert_eq!(told, (1014, "upstream_unreachable".into()));
+}
+
+#[tokio::test]
+async fn an_upstreams_own_close_is_passed_on_untouched() {
+    let (played, address) = Played::new().await;
+    let gate = Setup::new(required()).before(address).start();
+    let (mut client, (_, mut upstream)) = tokio::join!(gate.enter(), played.switch());
+    let close = [&4321u16.to_be_bytes()[..], b"bye"].concat();
+    upstream
+        .stream
+        .write_all(&unmasked(0x88, &close))
+        .await
+        .expect("written");
+    assert_eq!(
+        client.next().await.expect("a close").close(),
+        (4321, "bye".into())
+    );
+    client.frame(8, &4321u16.to_be_bytes()).await;
+    let mut answer = vec![0; 8];
+    within(upstream.stream.read_exact(&mut answer))
+        .await
+        .expect("the client's answer");
+    assert_eq!(answer, masked(0x88, &4321u16.to_be_bytes()));
+    drop(upstream);
+    assert_eq!(client.next().await, None);
+}
+
+#[tokio::test]
+async fn a_client_whose_close_the_upstream_does_not_answer_is_answered_by_the_gate() {
+    let (played, address) = Played::new().await;
+    let gate = Setup::new(required()).before(address).start();
+    let (mut client, (_, mut upstream)) = tokio::join!(gate.enter(), played.switch());
+    client.frame(8, &4000u16.to_be_bytes()).await;
+    let mut close = vec![0; 8];
+    within(upstream.stream.read_exact(&mut close))
+        .await
+        .expect("the client's close");
+    drop(upstream);
+    assert_eq!(client.next().await.expect("an answer").close().0, 4000);
+    assert_eq!(client.next().await, None);
+}
+
+#[tokio::test]
+async fn a_slow_client_slows_its_upstream_and_loses_nothing() {
+    let (played, address) = Played::new().await;
+    let gate = Setup::new(required()).before(address).start();
+    let (mut client, (_, mut upstream)) = tokio::join!(gate.enter(), played.switch());
+    const FRAMES: usize = 40_000;
+    let writer = async {
+        for n in 0..FRAMES {
+            let payload = (n as u64).to_be_bytes().repeat(15);
+            upstream
+                .stream
+                .write_all(&unmasked(0x82, &payload))
+                .await
+                .expect("written");
+        }
+        upstream
+    };
+    let reader = async {
+        for n in 0..FRAMES {
+            let seen = client.next().await.expect("a frame");
+            assert_eq!(seen.payload[..8], (n as u64).to_be_bytes(), "{n}");
+            if n % 1000 == 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+    };
+    let _upstream = tokio::join!(writer, reader).0;
+}
