@@ -86,33 +86,52 @@ pub(crate) fn answer(config: &GateConfig, question: Question) -> anyhow::Result<
         Auth::Public => Some("the route is public"),
         Auth::Required { .. } => None,
     };
+    walk(
+        &mut answer,
+        config,
+        policy,
+        &arrival,
+        &question.hosts,
+        question.first_message,
+    )?;
+    Ok(answer)
+}
+
+/// Asks each question of the decision, and notes what is answered.
+fn walk(
+    answer: &mut Answer,
+    config: &GateConfig,
+    policy: &Policy,
+    arrival: &Arrival,
+    hosts: &HostRule,
+    mut first_message: Option<String>,
+) -> anyhow::Result<()> {
     let limiter = Limiter::new(config.limits.clone());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let mut first_message = question.first_message;
-    let mut decision = policy.decide(&arrival, &question.hosts, SystemClock::new().now());
+    let mut decision = policy.decide(arrival, hosts, SystemClock::new().now());
     loop {
         decision = match decision {
             Decision::Admitted(pass) => {
                 answer.subject = Some(pass.identity().subject().to_owned());
                 answer.carrier = pass.carrier();
-                return Ok(answer);
+                return Ok(());
             }
             Decision::Refused(why) => {
                 answer.carrier = why.carrier;
                 answer.subject = why.identity.map(|identity| identity.subject().to_owned());
-                answer.outcome = refused(why.refusal, policy, &arrival);
-                return Ok(answer);
+                answer.outcome = refused(why.refusal, policy, arrival);
+                return Ok(());
             }
             Decision::FirstMessage => {
                 let Some(secret) = first_message.take() else {
                     answer.outcome = Outcome::AwaitsFirstMessage;
-                    return Ok(answer);
+                    return Ok(());
                 };
                 let credential = Credential::new(secret, CarrierKind::FirstMessage);
                 let now = SystemClock::new().now();
-                policy.decide_first_message(&arrival, &question.hosts, credential, now)
+                policy.decide_first_message(arrival, hosts, credential, now)
             }
             Decision::Throttle(question) => question.ask(&limiter),
             Decision::Verify(question) => {

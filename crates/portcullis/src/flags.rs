@@ -209,11 +209,10 @@ fn auth(
     required: Option<bool>,
 ) -> anyhow::Result<Auth> {
     match (verifier, required) {
-        (_, Some(false)) => Ok(Auth::Off),
         (None, Some(true)) => {
             bail!("PORTCULLIS_AUTH_REQUIRED is `true`, and there is no verifier; {CONFIGURE_AUTH}")
         }
-        (None, None) => Ok(Auth::Off),
+        (_, Some(false)) | (None, None) => Ok(Auth::Off),
         (Some(verifier), Some(true) | None) => Ok(Auth::Required {
             verifiers: vec![verifier],
             carriers: if args.carrier.is_empty() {
@@ -249,9 +248,8 @@ fn route(
     let signal = match args.signal {
         Some(SignalArg::Http) => Signal::Http,
         Some(SignalArg::Close) => Signal::Close,
-        Some(SignalArg::Auto) => Signal::Auto,
         None if is_app_server && !has_origins => Signal::Http,
-        None => Signal::Auto,
+        Some(SignalArg::Auto) | None => Signal::Auto,
     };
     let protocols = if url.is_websocket_only() {
         Protocols::WebSocketOnly

@@ -109,7 +109,7 @@ impl Watch {
     }
 
     /// Waits until one of the files is another. Cancel-safe: a change is noticed by the next call.
-    pub(crate) async fn changed(&mut self) {
+    pub(crate) async fn changed(&self) {
         loop {
             if fingerprints(&self.files) != self.seen {
                 tokio::time::sleep(DEBOUNCE).await;
@@ -117,6 +117,18 @@ impl Watch {
             }
             self.signal.notified().await;
             tokio::time::sleep(DEBOUNCE).await;
+        }
+    }
+
+    /// Watches `files` from now on; those that it watched before have changed if they were changed
+    /// since they were last seen.
+    pub(crate) fn follow(&mut self, files: &[PathBuf]) {
+        let seen = std::mem::take(&mut self.seen);
+        *self = Self::new(files);
+        for (file, print) in &mut self.seen {
+            if let Some(before) = seen.get(file) {
+                *print = *before;
+            }
         }
     }
 

@@ -26,7 +26,7 @@ use crate::settings::Source;
 /// Why it cannot start.
 pub(crate) fn run(
     source: Source,
-    settings: Settings,
+    settings: &Settings,
     workers: Option<NonZeroUsize>,
 ) -> anyhow::Result<Exit> {
     let workers = workers.map_or_else(cores, NonZeroUsize::get);
@@ -43,8 +43,8 @@ pub(crate) fn run(
     );
     let gate = Arc::new(gate.map_err(|error| cannot_start(&error))?);
     runtime.block_on(async {
-        let life = Life::new(Arc::clone(&gate), source, &settings)?;
-        say_open(&gate, &settings, admin.as_ref(), life.reloader.first_run())?;
+        let life = Life::new(Arc::clone(&gate), source, settings)?;
+        say_open(&gate, settings, admin.as_ref(), life.reloader.first_run())?;
         match admin {
             Some(admin) => tokio::select! {
                 exit = life.live() => Ok(exit),
@@ -99,11 +99,11 @@ impl Life {
     }
 
     fn reload(&mut self) {
+        // What changes from here on is a change of its own.
+        self.watch.forgive();
         if let Some(settings) = self.reloader.reload(&self.gate) {
             self.drain_timeout = settings.gate.timeouts.drain;
-            self.watch = Watch::new(&settings.files);
-        } else {
-            self.watch.forgive();
+            self.watch.follow(&settings.files);
         }
     }
 

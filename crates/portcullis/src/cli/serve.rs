@@ -70,7 +70,7 @@ pub(crate) fn run(args: ServeArgs) -> anyhow::Result<Exit> {
     let source = Source::new(args.door, rest)?;
     let settings = source.load()?;
     logging::start(args.log_format)?;
-    run::run(source, settings, args.workers)
+    run::run(source, &settings, args.workers)
 }
 
 fn time(text: &str) -> Result<Duration, String> {

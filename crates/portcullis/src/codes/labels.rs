@@ -202,7 +202,7 @@ fn labels(codes: &CodeTable) -> impl Iterator<Item = Label> {
         };
         let recovery = codes.recovery(code);
         if kind.row().recovery == recovery {
-            labels.entry(code).or_insert(Label {
+            labels.entry(code).or_insert_with(|| Label {
                 code,
                 recovery: recovery.as_str(),
                 label: kind.row().meaning,

@@ -96,7 +96,7 @@ pub(crate) fn load(path: &Path, overrides: &Overrides) -> Result<Settings, LoadE
         path: path.to_owned(),
         error,
     })?;
-    let folder = path.parent().unwrap_or(Path::new(""));
+    let folder = path.parent().unwrap_or_else(|| Path::new(""));
     let mut settings = parse(&path.display().to_string(), folder, &text, overrides)?;
     settings.files.push(path.to_owned());
     Ok(settings)

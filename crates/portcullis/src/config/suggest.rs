@@ -14,7 +14,7 @@ pub(crate) fn nearest<'a>(
 }
 
 /// A mend that names the nearest of `known`, and all of them.
-pub(crate) fn choose<'a>(written: &str, known: &[&'a str]) -> String {
+pub(crate) fn choose(written: &str, known: &[&str]) -> String {
     let all = list(known);
     match nearest(written, known.iter().copied()) {
         Some(name) => format!("did you mean `{name}`? There is {all}"),

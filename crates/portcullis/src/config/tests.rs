@@ -1,1 +1,201 @@
+use std::fs;
+use std::path::Path;
 
+use insta::assert_snapshot;
+use portcullis_boundary::policy::{Auth, HostRule};
+use tempfile::TempDir;
+
+use super::*;
+
+/// A folder with the files that the texts below name.
+fn folder() -> TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    let put =
+        |name: &str, content: &str| fs::write(folder.path().join(name), content).expect("written");
+    put("token.txt", "a-token-of-the-tests\n");
+    put("tokens.txt", "ada:one\nbob:two\n");
+    put("broken-tokens.txt", "ada:one\nnonsense\n");
+    put("secret.txt", "0123456789abcdef0123456789abcdef\n");
+    put("short.txt", "too short\n");
+    put("blank.txt", " \n");
+    put("not.pem", "no PEM at all\n");
+    folder
+}
+
+fn read(text: &str) -> Result<Settings, LoadError> {
+    let folder = folder();
+    parse(
+        "portcullis.toml",
+        folder.path(),
+        text,
+        &Overrides::default(),
+    )
+}
+
+/// What a person reads of a file that is wrong.
+fn wrong(text: &str) -> String {
+    match read(text) {
+        Err(LoadError::Wrong(problems)) => problems.render(false),
+        Err(other) => other.to_string(),
+        Ok(_) => "nothing is wrong".to_owned(),
+    }
+}
+
+/// A file with a good verifier and a route to which `more` is added.
+fn route(more: &str) -> String {
+    format!(
+        "[verifier.tokens]\nkind = \"capability-token\"\ntoken_file = \"token.txt\"\n\n\
+         [[route]]\npath = \"/chat/*\"\nupstream = \"builtin:echo\"\nverifiers = [\"tokens\"]\n{more}\n"
+    )
+}
+
+#[test]
+fn the_sample_is_good() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let sample = fs::read_to_string(root.join("docs/samples/portcullis.toml")).expect("the sample");
+    let folder = folder();
+    fs::create_dir(folder.path().join("secrets")).expect("made");
+    for (name, content) in [
+        ("tokens", "ada:one\n"),
+        ("jwt", "0123456789abcdef0123456789abcdef"),
+        ("upstream", "up"),
+    ] {
+        fs::write(folder.path().join("secrets").join(name), content).expect("written");
+    }
+    let settings = parse(
+        "portcullis.toml",
+        folder.path(),
+        &sample,
+        &Overrides::default(),
+    );
+    let settings = settings.map_err(|error| match error {
+        LoadError::Wrong(problems) => problems.render(false),
+        other => other.to_string(),
+    });
+    assert!(settings.expect("good").gate.routes.len() > 1);
+}
+
+#[test]
+fn without_a_listener_there_is_one_on_loopback() {
+    let settings = read(&route("")).expect("good");
+    let door = settings.doors.first().expect("a listener");
+    assert_eq!(door.url.to_string(), DEFAULT_URL);
+    assert_eq!(*door.listener.hosts, HostRule::Loopback);
+    assert!(door.listener.health_routes);
+}
+
+#[test]
+fn tokens_are_asked_after_jwts_whatever_the_order_of_their_names() {
+    let text = route("").replace(
+        "verifiers = [\"tokens\"]",
+        "verifiers = [\"tokens\", \"jwt\"]",
+    ) + "[verifier.jwt]\nkind = \"hmac-jwt\"\nsecret_files = [\"secret.txt\"]\n";
+    let settings = read(&text).expect("good");
+    let route = settings.gate.routes.first().expect("a route");
+    let Auth::Required { verifiers, .. } = route.policy.auth() else {
+        panic!("authentication is required");
+    };
+    let names: Vec<&str> = verifiers.iter().map(|verifier| verifier.name()).collect();
+    assert_eq!(names, ["jwt", "tokens"]);
+}
+
+#[test]
+fn without_authentication_strangers_are_kept_out_until_somebody_says_otherwise() {
+    let text = "[auth]\nrequired = false\n[[listener]]\nurl = \"ws://0.0.0.0:0\"\n".to_owned()
+        + &route("");
+    assert_snapshot!(wrong(&text), @"refusing to start non-loopback websocket listener 0.0.0.0:0 without auth; set `auth.required = true`");
+    let overrides = Overrides {
+        allow_unauthenticated_remote: true,
+        ..Overrides::default()
+    };
+    let folder = folder();
+    let settings = parse("f", folder.path(), &text, &overrides).expect("allowed");
+    assert_eq!(settings.gate.warnings.len(), 1);
+    assert!(
+        settings
+            .gate
+            .routes
+            .iter()
+            .all(|route| matches!(route.policy.auth(), Auth::Off))
+    );
+}
+
+#[test]
+fn each_wrong_thing_is_told_with_its_place_and_its_mend() {
+    let listener = |more: &str| format!("[[listener]]\n{more}\n") + &route("");
+    let verifier = |more: &str| format!("[verifier.other]\n{more}\n") + &route("");
+    let cases = [
+        ("syntax", "[[route]\n".to_owned()),
+        ("unknown_key", route("upsteam = \"x\"")),
+        ("unknown_table", "[listenr]\n".to_owned() + &route("")),
+        ("wrong_type", route("pass_credential = \"yes\"")),
+        ("missing_key", "[[route]]\npath = \"/\"\n".to_owned()),
+        ("unknown_variant", route("signal = \"clos\"")),
+        ("no_route", "[auth]\nrequired = true\n".to_owned()),
+        ("duplicate_route", route("") + "[[route]]\npath = \"/chat/*\"\nupstream = \"builtin:echo\"\npublic = true\n"),
+        ("duplicate_name", "[[route]]\nname = \"a\"\npath = \"/a\"\nupstream = \"builtin:echo\"\npublic = true\n[[route]]\nname = \"a\"\npath = \"/b\"\nupstream = \"builtin:echo\"\npublic = true\n".to_owned()),
+        ("bad_path", route("").replace("/chat/*", "chat*")),
+        ("bad_upstream", route("").replace("builtin:echo", "ftp://there")),
+        ("unknown_verifier", route("").replace("[\"tokens\"]", "[\"token\"]")),
+        ("nobody_may_enter", route("").replace("verifiers = [\"tokens\"]\n", "")),
+        ("public_with_verifiers", route("public = true")),
+        ("bad_carrier", route("carriers = [\"headr\"]")),
+        ("bad_origin", route("origin = [\"app.example\"]")),
+        ("bad_origin_rule", route("origin = \"same\"")),
+        ("bad_preset", route("preset = \"omni\"")),
+        ("bad_code", route("codes = { expired = 1006 }")),
+        ("bad_refusal", route("codes = { expird = 4001 }")),
+        ("code_of_what_is_never_accepted", route("codes = { origin_forbidden = 4001 }")),
+        ("bad_duration", route("[route.session]\nidle = \"10 minutes\"")),
+        ("bad_rate", route("[route.session]\nmessage_rate = \"100\"")),
+        ("bad_size", route("[route.session]\nmax_message = \"big\"")),
+        ("burst_alone", route("[route.session]\nburst = 3")),
+        ("bad_count", route("[route.limits]\nsessions_per_subject = 0")),
+        ("bad_header_name", route("drop_request_headers = [\"a b\"]")),
+        ("missing_file", verifier("kind = \"capability-token\"\ntoken_file = \"nosuch.txt\"")),
+        ("blank_file", verifier("kind = \"capability-token\"\ntoken_file = \"blank.txt\"")),
+        ("broken_tokens", verifier("kind = \"capability-token\"\ntokens_file = \"broken-tokens.txt\"")),
+        ("bad_digest", verifier("kind = \"capability-token\"\ntoken_sha256 = \"12\"")),
+        ("two_sources", verifier("kind = \"capability-token\"\ntoken_file = \"token.txt\"\ntokens_file = \"tokens.txt\"")),
+        ("short_secret", verifier("kind = \"hmac-jwt\"\nsecret_files = [\"short.txt\"]")),
+        ("no_secret", verifier("kind = \"hmac-jwt\"\nissuer = \"x\"")),
+        ("foreign_key", verifier("kind = \"hmac-jwt\"\nsecret_files = [\"secret.txt\"]\ntoken_file = \"token.txt\"")),
+        ("bad_listen_url", listener("url = \"ws://127.0.0.1\"")),
+        ("tls_without_files", listener("url = \"wss://127.0.0.1:0\"")),
+        ("tls_with_a_plain_url", listener("url = \"ws://127.0.0.1:0\"\ntls_cert = \"a\"\ntls_key = \"b\"")),
+        ("tls_not_pem", listener("url = \"wss://127.0.0.1:0\"\ntls_cert = \"not.pem\"\ntls_key = \"not.pem\"")),
+        ("bad_host", listener("url = \"ws://127.0.0.1:0\"\nhosts = [\"a:1\"]")),
+        ("bad_admin", "[admin]\nlisten = \"7701\"\n".to_owned() + &route("")),
+        ("several", route("preset = \"omni\"\ncarriers = [\"body\"]\nupstream_token_file = \"nosuch\"")),
+    ];
+    for (name, text) in cases {
+        assert_snapshot!(name, wrong(&text));
+    }
+}
+
+#[test]
+fn two_verifiers_of_one_shape_are_a_trap() {
+    let text = route("").replace("[\"tokens\"]", "[\"tokens\", \"more\"]")
+        + "[verifier.more]\nkind = \"capability-token\"\ntokens_file = \"tokens.txt\"\n";
+    assert_snapshot!("two_of_one_shape", wrong(&text));
+}
+
+#[test]
+fn problems_are_data_too() {
+    let Err(LoadError::Wrong(problems)) = read(&route("preset = \"omni\"")) else {
+        panic!("the preset is unknown");
+    };
+    let data = problems_as_json(&problems);
+    assert_eq!(data[0]["line"], 9);
+    assert_eq!(data[0]["column"], 10);
+}
+
+#[test]
+fn the_shipped_schema_is_the_one_that_is_printed() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let shipped = fs::read_to_string(root.join("docs/portcullis.schema.json")).expect("the schema");
+    assert!(
+        shipped == schema(),
+        "run `portcullis check --schema > docs/portcullis.schema.json`"
+    );
+}

@@ -71,7 +71,7 @@ fn resolve(host: &str, port: u16) -> io::Result<SocketAddr> {
     let found: Vec<SocketAddr> = (host, port).to_socket_addrs()?.collect();
     let first = found.iter().find(|address| address.is_ipv4());
     first
-        .or(found.first())
+        .or_else(|| found.first())
         .copied()
         .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address"))
 }

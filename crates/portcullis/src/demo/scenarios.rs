@@ -7,8 +7,32 @@ use serde::Serialize;
 
 use super::trials::{MAX_MESSAGE, MESSAGES_PER_SECOND, SESSIONS, Trials, Wanted, path};
 
-/// In how many seconds the credential of the trial `expires-soon` expires.
-const SOON: i64 = 4;
+const GOOD: Wanted = Wanted {
+    is_true: true,
+    subject: "visitor",
+    expires_in: 60,
+    valid_in: None,
+};
+const WRONG: Wanted = Wanted {
+    is_true: false,
+    ..GOOD
+};
+const EXPIRED: Wanted = Wanted {
+    expires_in: -60,
+    ..GOOD
+};
+const EARLY: Wanted = Wanted {
+    valid_in: Some(30),
+    ..GOOD
+};
+const SOON: Wanted = Wanted {
+    expires_in: 4,
+    ..GOOD
+};
+const HOLDER: Wanted = Wanted {
+    subject: "holder",
+    ..GOOD
+};
 
 /// One trial.
 #[derive(Debug, Serialize)]
@@ -57,113 +81,61 @@ impl Trials {
     }
 
     fn at_the_door(&self) -> Vec<Scenario> {
-        let good = Wanted {
-            is_true: true,
-            subject: "visitor",
-            expires_in: 60,
-            valid_in: None,
-        };
-        let wrong = Wanted {
-            is_true: false,
-            ..good
-        };
-        let expired = Wanted {
-            expires_in: -60,
-            ..good
-        };
-        let early = Wanted {
-            valid_in: Some(30),
-            ..good
-        };
-        let holder = Wanted {
-            subject: "holder",
-            ..good
-        };
-        let mut ok = self.scenario("ok", "token", Some(&good), RefusalKind::Internal);
-        (ok.title, ok.explain) = (
-            "A good credential",
-            "Admitted: the echo answers, and this page closes.",
-        );
-        ok.preaccept_path = None;
-        ok.expect = Expect {
-            code: 1000,
-            reason: None,
-            recovery: None,
-        };
-        let mut limit = self.scenario(
-            "session-limit",
-            "sessions",
-            Some(&holder),
-            RefusalKind::SessionLimit,
-        );
+        use RefusalKind as K;
+        let mut limit = self.scenario("session-limit", "sessions", Some(HOLDER), K::SessionLimit);
         limit.hold = Some(SESSIONS);
         vec![
-            ok,
-            self.scenario("missing", "token", None, RefusalKind::MissingCredential),
-            self.scenario(
-                "wrong",
-                "token",
-                Some(&wrong),
-                RefusalKind::InvalidCredential,
-            ),
-            self.scenario("expired", "token", Some(&expired), RefusalKind::Expired),
-            self.scenario(
-                "not-yet-valid",
-                "token",
-                Some(&early),
-                RefusalKind::NotYetValid,
-            ),
+            self.control(),
+            self.scenario("missing", "token", None, K::MissingCredential),
+            self.scenario("wrong", "token", Some(WRONG), K::InvalidCredential),
+            self.scenario("expired", "token", Some(EXPIRED), K::Expired),
+            self.scenario("not-yet-valid", "token", Some(EARLY), K::NotYetValid),
             self.scenario(
                 "insufficient-scope",
                 "scope",
-                Some(&good),
-                RefusalKind::InsufficientScope,
+                Some(GOOD),
+                K::InsufficientScope,
             ),
             limit,
-            self.scenario(
-                "upstream-lost",
-                "lost",
-                Some(&good),
-                RefusalKind::UpstreamUnreachable,
-            ),
+            self.scenario("upstream-lost", "lost", Some(GOOD), K::UpstreamUnreachable),
         ]
     }
 
     fn in_session(&self) -> Vec<Scenario> {
-        let good = Wanted {
-            is_true: true,
-            subject: "visitor",
-            expires_in: 60,
-            valid_in: None,
-        };
-        let soon = Wanted {
-            expires_in: SOON,
-            ..good
-        };
-        let mut rate = self.scenario(
-            "rate-limited",
-            "rate",
-            Some(&good),
-            RefusalKind::RateLimited,
-        );
+        use RefusalKind as K;
+        let mut rate = self.scenario("rate-limited", "rate", Some(GOOD), K::RateLimited);
         rate.burst = Some(MESSAGES_PER_SECOND * 4);
-        let mut size = self.scenario("too-big", "size", Some(&good), RefusalKind::MessageTooBig);
+        let mut size = self.scenario("too-big", "size", Some(GOOD), K::MessageTooBig);
         size.send_bytes = Some(MAX_MESSAGE * 4);
-        let mut expires = self.scenario("expires-soon", "token", Some(&soon), RefusalKind::Expired);
-        expires.seconds = Some(SOON);
-        let idle = self.scenario("idle", "idle", Some(&good), RefusalKind::Idle);
+        let mut expires = self.scenario("expires-soon", "token", Some(SOON), K::Expired);
+        expires.seconds = Some(SOON.expires_in);
+        let idle = self.scenario("idle", "idle", Some(GOOD), K::Idle);
         vec![rate, size, expires, idle]
+    }
+
+    /// The trial that is not refused.
+    fn control(&self) -> Scenario {
+        let expect = Expect {
+            code: 1000,
+            reason: None,
+            recovery: None,
+        };
+        Scenario {
+            preaccept_path: None,
+            expect,
+            ..self.scenario("ok", "token", Some(GOOD), RefusalKind::Internal)
+        }
     }
 
     fn scenario(
         &self,
         id: &'static str,
         trial: &str,
-        wanted: Option<&Wanted>,
+        wanted: Option<Wanted>,
         refusal: RefusalKind,
     ) -> Scenario {
         let bearer = wanted.map(|wanted| {
-            let token = self.token(wanted);
+            let token = self.token(&wanted);
             format!("portcullis.bearer.{}", URL_SAFE_NO_PAD.encode(token))
         });
         let (title, explain) = words(id);
@@ -190,6 +162,10 @@ impl Trials {
 
 fn words(id: &str) -> (&'static str, &'static str) {
     match id {
+        "ok" => (
+            "A good credential",
+            "Admitted: the echo answers, and this page closes.",
+        ),
         "missing" => ("No credential", "The handshake carries none."),
         "wrong" => ("A wrong credential", "A token that somebody else signed."),
         "expired" => ("An expired credential", "Good until a minute ago."),

@@ -1,0 +1,5 @@
+//! The real binary: what it prints, and how it ends.
+
+mod answers;
+mod commands;
+mod docs;
