@@ -48,8 +48,7 @@ fn explain(message: &str) -> (String, String) {
     }
     (
         message.to_owned(),
-        "the file is TOML: `key = \"text\"`, `[table]`, `[[table that repeats]]`; see <https://toml.io>"
-            .to_owned(),
+        "the file is TOML: `key = \"text\"`, `[table]`, `[[table that repeats]]`".to_owned(),
     )
 }
 
