@@ -391,7 +391,10 @@ impl Session {
     }
 
     fn while_closing(&mut self, event: &Event, now: Moment) -> Action {
-        let State::Closing { end, closing, .. } = self.state else {
+        let State::Closing {
+            end, closing, sent, ..
+        } = self.state
+        else {
             return Action::Nothing;
         };
         if *event == Event::CloseSent {
@@ -400,7 +403,8 @@ impl Session {
         match event {
             // A client that said goodbye itself has nothing more to say.
             Event::CloseSent if matches!(end, End::Closed(Side::Client, _)) => self.end(end),
-            Event::CloseSent => {
+            // A grace is given once, however often its beginning is told.
+            Event::CloseSent if !sent => {
                 let cut_at = now.after(CLOSE_GRACE);
                 self.state = State::Closing {
                     end,
@@ -410,12 +414,10 @@ impl Session {
                 };
                 Action::Nothing
             }
-            Event::CloseFrame(Side::Client, _) => match self.state {
-                State::Closing { sent: true, .. } => self.end(end),
-                _ => Action::Nothing,
-            },
+            Event::CloseFrame(Side::Client, _) if sent => self.end(end),
             Event::Gone(Side::Client) => self.end(end),
-            Event::CloseFrame(Side::Upstream, _)
+            Event::CloseFrame(..)
+            | Event::CloseSent
             | Event::Flowing(_)
             | Event::Gone(Side::Upstream)
             | Event::Moved(_)
@@ -437,7 +439,8 @@ impl Session {
         };
         let end = End::Closed(by, code);
         match event {
-            Event::CloseFrame(side, _) if *side != by => {
+            // Neither does a goodbye that is repeated give more time.
+            Event::CloseFrame(side, _) if *side != by && !answered => {
                 let cut_at = now.after(CLOSE_GRACE);
                 self.state = State::Parting {
                     by,

@@ -1,0 +1,13 @@
+//! The boundary from outside: what its users may rely on.
+
+#![cfg(test)]
+
+#[cfg(feature = "axum")]
+mod axum;
+mod entry;
+mod limits;
+mod parity;
+mod rules;
+mod session;
+mod session_properties;
+mod tower;
