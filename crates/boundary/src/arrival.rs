@@ -175,11 +175,21 @@ impl Arrival {
             (Some(value), None) => Some(Authority::try_from(value.as_bytes()).map_err(|_| NoHost)?),
             (None, None) => None,
         };
-        match (self.head.uri.authority(), header) {
-            (Some(target), Some(header)) if *target != header => Err(NoHost),
-            (Some(target), _) => Ok(target.clone()),
-            (None, header) => header.ok_or(NoHost),
+        let host = match (self.head.uri.authority(), header) {
+            (Some(target), Some(header)) if *target != header => return Err(NoHost),
+            (Some(target), _) => target.clone(),
+            (None, header) => header.ok_or(NoHost)?,
+        };
+        if is_host(&host) {
+            Ok(host)
+        } else {
+            Err(NoHost)
         }
+    }
+
+    /// Whether it says anything of a host, clear or not.
+    pub(crate) fn names_host(&self) -> bool {
+        self.head.uri.authority().is_some() || self.head.headers.contains_key(header::HOST)
     }
 
     /// Its `Origin`.
@@ -297,6 +307,19 @@ fn has_token(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
     })
 }
 
+/// Whether an authority is a host and at most a port, as in `Host` (RFC 9110, 7.2): neither a user
+/// nor a port that is none.
+fn is_host(authority: &Authority) -> bool {
+    let text = authority.as_str();
+    let port = text.strip_prefix(authority.host());
+    port.is_some_and(|port| {
+        port.strip_prefix(':')
+            .unwrap_or(port)
+            .bytes()
+            .all(|b| b.is_ascii_digit())
+    })
+}
+
 /// The value of a header that may stand only once; `Some("")` when it is not text.
 fn sole<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
@@ -399,7 +422,10 @@ mod tests {
     fn a_host_is_named_in_one_voice() {
         assert_eq!(arrival(&[]).host(), Err(NoHost));
         assert_eq!(arrival(&[("host", "a"), ("host", "a")]).host(), Err(NoHost));
-        assert_eq!(arrival(&[("host", "a b")]).host(), Err(NoHost));
+        for no_host in ["a b", "u@a", "a:x", "a:1:2", "[::1", "[::1]x"] {
+            let host = arrival(&[("host", no_host)]).host();
+            assert_eq!(host, Err(NoHost), "{no_host}");
+        }
         assert_eq!(
             arrival(&[("host", "a:1")])
                 .host()

@@ -201,7 +201,7 @@ impl Policy {
             let refusal = Refusal::new(RefusalKind::PolicyChanged).because(why);
             refusal.by(Rule::Authorisation)
         };
-        check_host(arrival, hosts).map_err(changed)?;
+        hosts.check(arrival).map_err(changed)?;
         check_origin(self, arrival).map_err(changed)?;
         match (&self.auth, identity.verifier()) {
             (Auth::Off, _) | (Auth::Public, _) => Ok(()),
@@ -241,7 +241,9 @@ impl Policy {
     ///
     /// [`RefusalKind::HostForbidden`] or [`RefusalKind::OriginForbidden`].
     pub fn check_page(&self, arrival: &Arrival, hosts: &HostRule) -> Result<(), Refusal> {
-        check_host(arrival, hosts).and_then(|()| check_origin(self, arrival))
+        hosts
+            .check(arrival)
+            .and_then(|()| check_origin(self, arrival))
     }
 
     fn begin<'a>(
@@ -253,7 +255,8 @@ impl Policy {
     ) -> Decision<'a> {
         let case = Case::new(self, arrival, now);
         let shape = || check_shape(self, arrival);
-        let checked = check_host(arrival, hosts)
+        let checked = hosts
+            .check(arrival)
             .and_then(|()| check_origin(self, arrival))
             .and_then(|()| shape());
         match checked {
@@ -263,20 +266,6 @@ impl Policy {
             Ok(()) => case.throttle(),
         }
     }
-}
-
-fn check_host(arrival: &Arrival, hosts: &HostRule) -> Result<(), Refusal> {
-    let host = arrival.host();
-    if hosts.serves(host.as_ref().map_err(|no_host| *no_host)) {
-        return Ok(());
-    }
-    let why = match host {
-        Ok(host) => format!("this listener does not serve `{host}`"),
-        Err(no_host) => no_host.to_string(),
-    };
-    Err(Refusal::new(RefusalKind::HostForbidden)
-        .because(why)
-        .by(Rule::Host))
 }
 
 fn check_origin(policy: &Policy, arrival: &Arrival) -> Result<(), Refusal> {

@@ -2,7 +2,9 @@
 
 use http::uri::Authority;
 
-use crate::arrival::NoHost;
+use crate::arrival::{Arrival, NoHost};
+use crate::decision::Rule;
+use crate::refusal::{Refusal, RefusalKind};
 
 /// The names under which a listener may be addressed.
 ///
@@ -24,7 +26,28 @@ pub enum HostRule {
 }
 
 impl HostRule {
-    pub(crate) fn serves(&self, host: Result<&Authority, NoHost>) -> bool {
+    /// Rule 1: whether `arrival` addresses a host that is served. One that names several, or what is
+    /// no host, is refused by every rule: those behind us might read another one than we do.
+    ///
+    /// # Errors
+    ///
+    /// [`RefusalKind::HostForbidden`].
+    pub fn check(&self, arrival: &Arrival) -> Result<(), Refusal> {
+        let host = arrival.host();
+        let is_clear = host.is_ok() || !arrival.names_host();
+        if is_clear && self.serves(host.as_ref().map_err(|no_host| *no_host)) {
+            return Ok(());
+        }
+        let why = match host {
+            Ok(host) => format!("this listener does not serve `{host}`"),
+            Err(no_host) => no_host.to_string(),
+        };
+        Err(Refusal::new(RefusalKind::HostForbidden)
+            .because(why)
+            .by(Rule::Host))
+    }
+
+    fn serves(&self, host: Result<&Authority, NoHost>) -> bool {
         match (self, host) {
             (Self::Any, _) => true,
             (Self::Loopback | Self::Names(_), Err(NoHost)) => false,
@@ -55,7 +78,10 @@ pub fn is_loopback(host: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use http::Request;
+
     use super::*;
+    use crate::arrival::Peer;
 
     #[test]
     fn loopback_names_are_those_that_cannot_be_rebound() {
@@ -89,5 +115,25 @@ mod tests {
         assert!(!serves("gate.example.evil"));
         assert!(!rule.serves(Err(NoHost)));
         assert!(HostRule::Any.serves(Err(NoHost)));
+    }
+
+    #[test]
+    fn a_host_in_doubt_is_served_by_no_rule() {
+        for (lines, served) in [
+            (&[][..], true),
+            (&["gate.example"], true),
+            (&["gate.example", "gate.example"], false),
+            (&["gate.example", "evil.example"], false),
+            (&["user@gate.example"], false),
+            (&["gate.example:x"], false),
+        ] {
+            let mut request = Request::get("/");
+            for line in lines {
+                request = request.header("host", *line);
+            }
+            let (head, ()) = request.body(()).expect("a request").into_parts();
+            let arrival = Arrival::new(head, Peer::local());
+            assert_eq!(HostRule::Any.check(&arrival).is_ok(), served, "{lines:?}");
+        }
     }
 }

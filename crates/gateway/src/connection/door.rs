@@ -4,14 +4,16 @@
 //! a quarter of what an admitted handshake costs, and half of a refused one. The parser is the one
 //! that hyper uses. Only a request that is beyond doubt is taken: `GET`, HTTP/1.1, an `Upgrade`, and
 //! no word of a body. Everything else goes to hyper with the bytes that were read, and hyper decides
-//! what it is and what is wrong with it.
+//! what it is and what is wrong with it; all but a head that does not come to its end, and one that
+//! gives its body's length in two ways, of which hyper would choose one.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{Request, Response, Version};
+use http::{Request, Response, StatusCode, Version};
 use portcullis_boundary::Peer;
 use portcullis_boundary::clock::{Clock, SystemClock};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -36,6 +38,8 @@ enum Opening {
     Other,
     /// Not enough to tell.
     Partial,
+    /// Nothing that is served: the client ended in the middle of it, or it is two things at once.
+    Bad,
 }
 
 /// Serves a connection: handshakes here, and all the rest in hyper.
@@ -57,13 +61,29 @@ pub(super) async fn serve(
         let (head, length) = match read {
             Ok(Some(Opening::Handshake(head, length))) => (head, length),
             Ok(Some(Opening::Other | Opening::Partial)) => {
-                return with_hyper::serve(worker, listener, stream, buffer, peer).await;
+                // Boxed: a handshake must not carry room for a whole server.
+                return Box::pin(with_hyper::serve(worker, listener, stream, buffer, peer)).await;
             }
-            // Gone, or too slow: a client that has sent nothing whole is owed nothing.
+            Ok(Some(Opening::Bad)) => {
+                let told = turn_away(stream, StatusCode::BAD_REQUEST, limit);
+                return Box::pin(told).await;
+            }
+            Err(_) if !buffer.is_empty() => {
+                let told = turn_away(stream, StatusCode::REQUEST_TIMEOUT, limit);
+                return Box::pin(told).await;
+            }
+            // Gone, or silent: who has asked nothing is owed nothing.
             Ok(None) | Err(_) => return,
         };
         let stays = !wants_close(&head);
-        let outcome = arrive(&worker, &listener, *head, peer.clone()).await;
+        // A client that leaves while its upstream is waited for holds no place any longer.
+        let outcome = {
+            let arrived = pin!(arrive(&worker, &listener, *head, peer.clone()));
+            stream.while_there(&mut buffer, arrived).await
+        };
+        let Some(outcome) = outcome else {
+            return;
+        };
         buffer.drain(..length);
         match outcome {
             Outcome::Answer(response) => {
@@ -95,24 +115,41 @@ async fn drain(
     peer: Peer,
 ) {
     let moment = Duration::from_millis(200);
-    let served = with_hyper::serve(worker, listener, stream, buffer, peer);
+    let served = Box::pin(with_hyper::serve(worker, listener, stream, buffer, peer));
     // One that still says nothing is closed.
     let _: Result<(), _> = timeout(moment, served).await;
 }
 
-/// Reads until it is clear what the connection begins with; none when it ended before.
+/// Answers `status` to what is no request, and ends the connection: nobody knows where the next one
+/// would begin.
+async fn turn_away(mut stream: Stream, status: StatusCode, limit: Duration) {
+    tracing::debug!(target: "portcullis::connection", status = status.as_u16(), "no request");
+    let mut response = Response::new(Bytes::new());
+    *response.status_mut() = status;
+    let told = async {
+        write_answer(&mut stream, &response, false).await?;
+        stream.shutdown().await
+    };
+    // Whether the client hears it is its own affair.
+    let _: Result<std::io::Result<()>, _> = timeout(limit, told).await;
+}
+
+/// Reads until it is clear what the connection begins with; none when it ended before it began.
 async fn read_head(stream: &mut Stream, buffer: &mut Vec<u8>) -> Option<Opening> {
+    let mut parsed = 0;
     loop {
-        if !buffer.is_empty() {
+        // Only a line's end makes a head whole: one that comes byte by byte is not parsed as often.
+        let fresh = buffer.get(parsed..).unwrap_or_default();
+        let is_due = parsed == 0 || fresh.contains(&b'\n') || buffer.len() >= MAX_HEAD;
+        if !buffer.is_empty() && is_due {
             match parse(buffer) {
-                Opening::Partial if buffer.len() < MAX_HEAD => {}
+                Opening::Partial if buffer.len() < MAX_HEAD => parsed = buffer.len(),
                 opening => return Some(opening),
             }
         }
         match stream.read_buf(buffer).await {
             Ok(read) if read > 0 => {}
-            // Hyper answers half a request, if there is one.
-            Ok(_) if !buffer.is_empty() => return Some(Opening::Other),
+            Ok(_) if !buffer.is_empty() => return Some(Opening::Bad),
             Ok(_) | Err(_) => return None,
         }
     }
@@ -123,17 +160,12 @@ fn parse(buffer: &[u8]) -> Opening {
     let mut parsed = httparse::Request::new(&mut lines);
     let length = match parsed.parse(buffer) {
         Ok(httparse::Status::Complete(length)) => length,
-        Ok(httparse::Status::Partial) => {
-            // A request that cannot become a handshake need not be waited for.
-            let may_be = parsed.method.is_none_or(|method| method == "GET");
-            return if may_be {
-                Opening::Partial
-            } else {
-                Opening::Other
-            };
-        }
+        Ok(httparse::Status::Partial) => return Opening::Partial,
         Err(_) => return Opening::Other,
     };
+    if has_two_lengths(parsed.headers) {
+        return Opening::Bad;
+    }
     if parsed.method != Some("GET") || parsed.version != Some(1) {
         return Opening::Other;
     }
@@ -154,6 +186,16 @@ fn parse(buffer: &[u8]) -> Opening {
         Ok(request) => Opening::Handshake(Box::new(request.into_parts().0), length),
         Err(_) => Opening::Other,
     }
+}
+
+/// Whether a head gives its body's length more than once. RFC 9112, 6.1 and 6.3 let a server choose
+/// one of them; whoever sends two hopes that the next one chooses the other.
+fn has_two_lengths(lines: &[httparse::Header<'_>]) -> bool {
+    let count = |name: &str| {
+        let named = |line: &&httparse::Header<'_>| line.name.eq_ignore_ascii_case(name);
+        lines.iter().filter(named).count()
+    };
+    count("content-length") + count("transfer-encoding") > 1
 }
 
 /// Whether the client wants the connection to end with the answer.
@@ -238,6 +280,36 @@ mod tests {
         ] {
             let text = HANDSHAKE.replacen(from, to, 1);
             assert!(matches!(parse(text.as_bytes()), Opening::Other), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn two_lengths_are_none() {
+        let (length, chunked) = ("Content-Length: 5", "Transfer-Encoding: chunked");
+        for (first, second) in [
+            (length, length),
+            (length, chunked),
+            (chunked, length),
+            (chunked, chunked),
+        ] {
+            let text = format!("POST / HTTP/1.1\r\nHost: a\r\n{first}\r\n{second}\r\n\r\n");
+            assert!(matches!(parse(text.as_bytes()), Opening::Bad), "{text:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_head_that_ends_in_the_middle_is_bad_and_nothing_at_all_is_nothing() {
+        for (sent, is_bad) in [
+            ("GET / HT", true),
+            ("POST / HTTP/1.1\r\n", true),
+            ("", false),
+        ] {
+            let (mut client, ours) = tokio::io::duplex(64);
+            client.write_all(sent.as_bytes()).await.expect("written");
+            drop(client);
+            let opening = read_head(&mut Stream::Builtin(ours), &mut Vec::new()).await;
+            assert_eq!(matches!(opening, Some(Opening::Bad)), is_bad, "{sent:?}");
+            assert_eq!(opening.is_some(), is_bad, "{sent:?}");
         }
     }
 }

@@ -4,8 +4,8 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, HeaderValue, UPGRADE};
-use http::{Request, Response};
+use http::header::{CONNECTION, HeaderMap, HeaderValue, TRANSFER_ENCODING, UPGRADE};
+use http::{Request, Response, StatusCode};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -77,6 +77,9 @@ async fn answer(
 ) -> Reply {
     let upgrade = hyper::upgrade::on(&mut request);
     let (head, body) = request.into_parts();
+    if !has_plain_body(&head.headers) {
+        return no_request();
+    }
     match arrive(&worker, &listener, head, peer).await {
         Outcome::Answer(response) => response.map(full),
         Outcome::Forward(forward) => send(&worker, *forward, body).await,
@@ -86,6 +89,26 @@ async fn answer(
             switching(response)
         }
     }
+}
+
+/// Whether a body comes as it is, or in chunks. Other codings would have to be undone here, and a
+/// list of them means different things to different readers (RFC 9112, 6.1).
+fn has_plain_body(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => true,
+        (Some(coding), None) => coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
+        (Some(_), Some(_)) => false,
+    }
+}
+
+/// The answer to what is no request, and the end of its connection.
+fn no_request() -> Reply {
+    let mut response = Response::new(full(Bytes::new()));
+    *response.status_mut() = StatusCode::BAD_REQUEST;
+    let close = HeaderValue::from_static("close");
+    response.headers_mut().insert(CONNECTION, close);
+    response
 }
 
 /// Sends an admitted request upstream. The pass lives until the response's head is there.

@@ -1,5 +1,6 @@
 //! A socket that is accepted before it is decided about: its credential is its first message.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use portcullis_boundary::carrier::first_message;
@@ -72,10 +73,13 @@ impl FirstMessage {
             Err(_) => Refused::from(Refusal::new(RefusalKind::AuthTimeout)),
             Ok(Err(Unread::Gone)) => return None,
             Ok(Err(Unread::Refused(refusal))) => Refused::from(refusal),
-            Ok(Ok(credential)) => match self.enter(credential).await {
-                Ok(bridge) => return bridge.welcome(client, buffer).await,
-                Err(refused) => refused,
-            },
+            Ok(Ok(credential)) => {
+                let entered = pin!(self.enter(credential));
+                match client.while_there(&mut buffer, entered).await? {
+                    Ok(bridge) => return bridge.welcome(client, buffer).await,
+                    Err(refused) => refused,
+                }
+            }
         };
         let kind = refused.refusal.kind();
         let code = self

@@ -70,7 +70,10 @@ pub(crate) async fn arrive(
     }
     let arrival = Arrival::new(head, peer);
     let Some(entry) = rules.routes.find(arrival.path()) else {
-        let refusal = Refusal::new(RefusalKind::ResourceUnknown).because("no route has this path");
+        // Rule 1 is the listener's, and holds where no route is.
+        let refusal = listener.hosts.check(&arrival).err().unwrap_or_else(|| {
+            Refusal::new(RefusalKind::ResourceUnknown).because("no route has this path")
+        });
         return refuse::tell(worker, &rules.nowhere, &arrival, refusal.into());
     };
     if worker.shared.is_draining() {
@@ -91,8 +94,10 @@ pub(crate) async fn arrive(
 }
 
 fn forward(worker: &Worker, entry: &Entry, arrival: Arrival, pass: Pass) -> Outcome {
-    if *arrival.method() == Method::CONNECT {
-        let refusal = Refusal::new(RefusalKind::ResourceUnknown).because("this is no tunnel");
+    // A tunnel would go anywhere; TRACE would show the client what is added for the upstream alone.
+    if matches!(*arrival.method(), Method::CONNECT | Method::TRACE) {
+        let why = format!("{} is not for services", arrival.method());
+        let refusal = Refusal::new(RefusalKind::ResourceUnknown).because(why);
         return refuse::tell(worker, entry, &arrival, refusal.into());
     }
     report::admitted(entry.route.policy.name(), &arrival, &pass);
