@@ -92,7 +92,8 @@ impl Boundary {
         &self.hosts
     }
 
-    /// Decides about `arrival`. Cancel-safe: dropping the future refuses and counts nothing.
+    /// Decides about `arrival`. Cancel-safe: dropping the future refuses, and neither a session nor a
+    /// failure is counted; the handshake was one, and stays counted.
     pub async fn admit(&self, arrival: &Arrival) -> Verdict {
         let now = self.clock.now();
         self.carry_out(self.policy.decide(arrival, &self.hosts, now), arrival)
