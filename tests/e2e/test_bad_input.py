@@ -419,10 +419,7 @@ def test_a_path_that_could_mean_another_route_is_an_unknown_resource(door, path)
 @pytest.mark.parametrize("path", ["/admin", "/admin?x=/../public/"])
 def test_the_straight_path_meets_its_own_policy(door, path):
     for data in (good(path=path), request(path=path, headers=BEARER)):
-        assert_refused(answer_to(door, data), 403, "insufficient_scope") if False else None
-    token = tokens.make()
-    answer = answer_to(door, request(path=path, headers=[("Authorization", f"Bearer {token}")]))
-    assert_refused(answer, 403, "insufficient_scope")
+        assert_refused(answer_to(door, data), 403, "insufficient_scope")
 
 
 # Handshakes that are none ---------------------------------------------------------------------------------------------
@@ -576,7 +573,7 @@ def test_a_credential_elsewhere_is_not_looked_at(door, name):
 @pytest.mark.parametrize("query", ["token=%ff", "token=%c3%28", "access_token=%80", "token=", "token", "token=a&token=b", "token=a&access_token=b", "%74oken=%ff"])
 def test_a_token_in_the_query_that_is_no_text_is_malformed(door, query):
     for make in (upgrade, request):
-        table.assert_denied(answer_to(door, make(f"/?{query}", host=door.authority) if make is upgrade else make(path=f"/?{query}", host=door.authority)), "malformed_credential")
+        table.assert_denied(answer_to(door, make(path=f"/?{query}", host=door.authority)), "malformed_credential")
 
 
 def test_raw_bytes_in_the_query_are_a_400(door):

@@ -167,12 +167,12 @@ def test_whoever_fails_too_often_hears_that_and_no_more(app, browser):
     assert [closed(events) for [events] in seen] == [table.close_of(code) for code in ("invalid_credential", "invalid_credential", "failed_too_often")]
 
 
-def test_a_full_gate_says_overloaded(app, browser):
+def test_a_full_gate_has_no_place_for_another_session(app, browser):
     door = app(top={"limits": {"sessions": 1}})
     with Raw(door.port) as raw:
         raw.open("/app/echo", BEARER, host=door.authority)
         [[events]] = browser.visit(door.page, sockets(socket(door.ws("/app/echo"), by_protocol(tokens.BOB))))
-    assert closed(events) == (1013, "overloaded")
+    assert closed(events) == table.close_of("session_limit")
 
 
 # Refusals that are never accepted -------------------------------------------------------------------------------------

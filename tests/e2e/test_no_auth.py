@@ -98,7 +98,9 @@ def test_a_config_file_without_auth_is_refused_off_loopback_too(files, tmp_path)
     (tmp_path / "gate.toml").write_text(toml(config))
     result = run("serve", "--config", tmp_path / "gate.toml")
     assert result.returncode == 1
-    assert "--dangerously-allow-unauthenticated-remote" in result.stderr
+    # The mend is told in the file's own words; the dangerous flag is for whoever looks for it.
+    assert "refusing to start non-loopback websocket listener 0.0.0.0:0 without auth" in result.stderr
+    assert "`auth.required = true`" in result.stderr
 
 
 def test_the_dangerous_flag_is_obeyed_and_warned_of_in_log_banner_and_readyz(gate):

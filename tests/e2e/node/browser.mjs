@@ -2,7 +2,7 @@
 // which is a foreign page otherwise. Each line of input is an order, each line of output the answer to one:
 // {"id", "open": url, "cookies": [{name, value, url}], "steps": [step…]} -> {"id", "results": [one for each step]}
 // An order has a context of its own, so that cookies do not meet. Its steps run in the page, one after another:
-//   {"sockets": [{"url", "protocols", "send": [text…], "bytes": size of one binary message, "until": messages, "wait": ms}…]}, all at once
+//   {"sockets": [{"url", "protocols", "send": [text…], "bytes": size of a random message, "until": messages, "wait": ms}…]}, all at once
 //   {"fetch": {"url", "options"}}   {"evaluate": expression}   {"wait": expression, "ms"}   {"click": selector}   {"fill": [selector, text]}
 import { createServer } from "node:http";
 import { createInterface } from "node:readline";
@@ -31,7 +31,8 @@ const socket = (order) => new Promise((resolve) => {
   socket.onopen = () => {
     events.push({ event: "open", protocol: socket.protocol, extensions: socket.extensions });
     for (const text of order.send ?? []) socket.send(text);
-    if (order.bytes) socket.send(new Uint8Array(order.bytes));
+    // Random, or compression would make a small message of it.
+    if (order.bytes) socket.send(crypto.getRandomValues(new Uint8Array(order.bytes)));
   };
   socket.onmessage = ({ data }) => {
     messages += 1;
@@ -54,11 +55,19 @@ const get = async ({ url, options }) => {
   }
 };
 
+// The page's own policy may forbid it to evaluate strings, so that it is asked from outside.
+async function until(page, expression, ms) {
+  for (const deadline = Date.now() + ms; Date.now() < deadline; await page.waitForTimeout(20)) {
+    if (await page.evaluate(expression)) return true;
+  }
+  throw new Error(`${ms} ms passed without ${expression}`);
+}
+
 async function take(page, step) {
   if (step.sockets) return Promise.all(step.sockets.map((order) => page.evaluate(socket, order)));
   if (step.fetch) return page.evaluate(get, step.fetch);
   if (step.evaluate) return page.evaluate(step.evaluate);
-  if (step.wait) return page.waitForFunction(step.wait, undefined, { timeout: step.ms ?? 10000 }).then(() => true);
+  if (step.wait) return until(page, step.wait, step.ms ?? 10000);
   if (step.click) return page.click(step.click).then(() => true);
   if (step.fill) return page.fill(...step.fill).then(() => true);
   throw new Error(`no step: ${JSON.stringify(step)}`);

@@ -10,7 +10,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from .process import Process, clean_env
+from .process import Process, clean_env, eventually
 
 CODEX = Path(__file__).resolve().parent.parent / "node" / "node_modules" / ".bin" / "codex"
 REPLY = "The model says moonstone."
@@ -81,7 +81,11 @@ class AppServer:
         env = {"CODEX_HOME": str(home), "CODEX_INTERNAL_APP_SERVER_REMOTE_CONTROL_DISABLED": "1"}
         self.process = Process([str(CODEX), "--disable", "plugins", *extra, "app-server", "--listen", listen, *auth], env=env, cwd=home)
         try:
-            self.process.err.wait(lambda lines: any("listening on:" in line for line in lines), 20, "app-server banner")
+            if unix:
+                # It says nothing there, but the socket is its to make.
+                eventually(lambda: unix.exists() or not self.process.alive(), 20, what="the app-server's socket")
+            else:
+                self.process.err.wait(lambda lines: any("listening on:" in line for line in lines), 20, "app-server banner")
         except BaseException:
             self.process.stop()
             raise
