@@ -83,11 +83,14 @@ impl fmt::Display for BoundAddress {
 }
 
 /// How a gate is started.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug)]
 #[expect(clippy::exhaustive_structs, reason = "plain options")]
 pub struct StartOptions {
     /// How many threads accept and relay; at least one.
     pub workers: usize,
+    /// Called on each of these threads whenever it has nothing left to do, before it waits. It must
+    /// not block: the place to write what was gathered in a burst.
+    pub before_idle: fn(),
 }
 
 /// Why a gate does not start.
@@ -140,7 +143,15 @@ impl Gate {
         let threads = shares
             .into_iter()
             .enumerate()
-            .map(|(number, share)| worker::start(number, Arc::clone(&shared), share, stop.clone()))
+            .map(|(number, share)| {
+                worker::start(
+                    number,
+                    Arc::clone(&shared),
+                    share,
+                    stop.clone(),
+                    options.before_idle,
+                )
+            })
             .collect::<io::Result<Vec<_>>>()
             .map_err(StartError::Thread)?;
         Ok(Self {

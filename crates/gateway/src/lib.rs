@@ -32,3 +32,6 @@ mod upstream;
 mod worker;
 
 pub use self::gate::{BoundAddress, Gate, StartError, StartOptions};
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub use self::relay::fuzzing;

@@ -4,6 +4,7 @@
 //! `portcullis::session`. No credential gets here: what is reported is a refusal, which holds none,
 //! and an identity, which holds nothing secret.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -16,12 +17,12 @@ use portcullis_boundary::{Arrival, Identity, Pass, Refused};
 use crate::session::Facts;
 
 /// An arrival was admitted.
-pub(crate) fn admitted(route: &str, arrival: &Arrival, pass: &Pass) {
+pub(crate) fn admitted(route: &Arc<str>, arrival: &Arrival, pass: &Pass) {
     let protocol = arrival.protocol().as_str();
     count_decision(route, protocol, "admitted");
     tracing::info!(
         target: "portcullis::decision",
-        route,
+        route = &**route,
         protocol,
         method = arrival.method().as_str(),
         path = arrival.path(),
@@ -36,7 +37,7 @@ pub(crate) fn admitted(route: &str, arrival: &Arrival, pass: &Pass) {
 
 /// An arrival was refused, and told so in this way.
 pub(crate) fn refused(
-    route: &str,
+    route: &Arc<str>,
     arrival: &Arrival,
     refused: &Refused,
     delivery: Delivery,
@@ -55,7 +56,7 @@ pub(crate) fn refused(
         recovery = refusal.kind().row().recovery.as_str(),
         rule = refusal.rule().map(|rule| rule.as_str()),
         detail = %refusal.detail(),
-        route,
+        route = &**route,
         protocol,
         method = arrival.method().as_str(),
         path = arrival.path(),
@@ -90,7 +91,7 @@ pub(crate) fn session_ended(ended: &Ended<'_>) {
         End::Closed(_, code) => code,
         End::Gone(_) | End::Refused(_) | End::Violation(_) => None,
     });
-    let route = facts.route.to_string();
+    let route = Arc::clone(&facts.route);
     metrics::counter!("portcullis_session_ends_total", "route" => route, "reason" => reason)
         .increment(1);
     metrics::counter!("portcullis_session_bytes_total", "direction" => "up").increment(bytes_up);
@@ -117,10 +118,10 @@ pub(crate) fn session_ended(ended: &Ended<'_>) {
     );
 }
 
-fn count_decision(route: &str, protocol: &'static str, outcome: &'static str) {
+fn count_decision(route: &Arc<str>, protocol: &'static str, outcome: &'static str) {
     metrics::counter!(
         "portcullis_decisions_total",
-        "route" => route.to_owned(),
+        "route" => Arc::clone(route),
         "protocol" => protocol,
         "outcome" => outcome,
     )

@@ -44,6 +44,14 @@ impl Worker {
         let make = || (Arc::clone(route), Client::new(&route.upstream, &self.tasks));
         clients.entry(key).or_insert_with(make).1.clone()
     }
+
+    /// Closes the connections that were kept for requests which will not come.
+    fn forget_clients(&self) {
+        self.clients
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+    }
 }
 
 /// Starts a thread that accepts on `share`, until the gate drains, and that ends when all of its
@@ -53,9 +61,11 @@ pub(crate) fn start(
     shared: Arc<Shared>,
     share: Vec<Bound>,
     stop: CancellationToken,
+    before_idle: fn(),
 ) -> io::Result<JoinHandle<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .on_thread_park(before_idle)
         .build()?;
     let sockets = {
         let _context = runtime.enter();
@@ -82,6 +92,7 @@ pub(crate) fn start(
                     () = stop.cancelled() => {}
                 }
             });
+            before_idle();
             runtime.shutdown_background();
         })
 }
@@ -130,7 +141,7 @@ async fn accept(worker: Arc<Worker>, door: Door) {
     loop {
         let accepted = tokio::select! {
             accepted = door.accept() => accepted,
-            () = drained(&worker) => return,
+            () = drained(&worker) => return worker.forget_clients(),
         };
         match accepted {
             Ok((stream, peer)) => {

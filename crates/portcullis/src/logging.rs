@@ -1,6 +1,7 @@
 //! Logs: for people on a terminal, as JSON otherwise. They go to standard error.
 
-use std::io::IsTerminal;
+use std::cell::RefCell;
+use std::io::{self, IsTerminal, Write};
 
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
@@ -24,7 +25,7 @@ pub(crate) enum LogFormat {
 pub(crate) fn start(format: Option<LogFormat>) -> anyhow::Result<()> {
     let filter = filter()?;
     let format = format.unwrap_or_else(|| {
-        if std::io::stderr().is_terminal() {
+        if io::stderr().is_terminal() {
             LogFormat::Human
         } else {
             LogFormat::Json
@@ -32,7 +33,7 @@ pub(crate) fn start(format: Option<LogFormat>) -> anyhow::Result<()> {
     });
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+        .with_writer(|| Lines);
     match format {
         LogFormat::Human => builder.with_ansi(output::is_coloured()).init(),
         LogFormat::Json => builder
@@ -42,6 +43,67 @@ pub(crate) fn start(format: Option<LogFormat>) -> anyhow::Result<()> {
             .init(),
     }
     Ok(())
+}
+
+/// Writes what this thread has logged and not written yet, and gathers what it logs from now on
+/// until the next call. A thread that calls it whenever it has nothing else to do pays one write
+/// for a burst of decisions, and nobody waits for a line longer than the burst lasts. A thread that
+/// never calls it writes each line at once.
+pub(crate) fn flush() {
+    GATHERED.with_borrow_mut(|gathered| gathered.get_or_insert_default().write());
+}
+
+/// The most bytes that a thread gathers.
+const MAX_GATHERED: usize = 16 * 1024;
+
+thread_local! {
+    static GATHERED: RefCell<Option<Gathered>> = const { RefCell::new(None) };
+}
+
+/// Whole lines that are not written yet. They are written when the thread ends.
+#[derive(Default)]
+struct Gathered(Vec<u8>);
+
+impl Gathered {
+    fn write(&mut self) {
+        if !self.0.is_empty() {
+            // Where the log itself cannot be written there is nowhere to say so.
+            let _: io::Result<()> = io::stderr().write_all(&self.0);
+            self.0.clear();
+        }
+    }
+}
+
+impl Drop for Gathered {
+    fn drop(&mut self) {
+        self.write();
+    }
+}
+
+/// Where the subscriber writes: one call for each line.
+struct Lines;
+
+impl Write for Lines {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let gathered = GATHERED.try_with(|gathered| {
+            let mut gathered = gathered.try_borrow_mut().ok()?;
+            let gathered = gathered.as_mut()?;
+            gathered.0.extend_from_slice(line);
+            if gathered.0.len() > MAX_GATHERED {
+                gathered.write();
+            }
+            Some(())
+        });
+        match gathered {
+            Ok(Some(())) => Ok(line.len()),
+            // A thread that does not gather, or is ending.
+            Ok(None) | Err(_) => io::stderr().write_all(line).map(|()| line.len()),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 fn filter() -> anyhow::Result<EnvFilter> {

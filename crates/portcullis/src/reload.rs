@@ -3,21 +3,19 @@
 //! New settings count as a whole or not at all: when something is wrong with them the old ones
 //! stay, and the log says why.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use portcullis_gateway::Gate;
-use tokio::sync::Notify;
 
 use crate::config::{Door, Settings};
 use crate::first_run::FirstRun;
 use crate::settings::{Source, explain_error};
 
-/// How long files must rest: an editor writes more than once, and a certificate has two files.
-const DEBOUNCE: Duration = Duration::from_millis(200);
+/// How often the files are looked at, and how long they must rest: an editor writes more than once,
+/// and a certificate has two files.
+const LOOK_EVERY: Duration = Duration::from_millis(400);
 
 /// Reads settings again and gives them to the gate.
 pub(crate) struct Reloader {
@@ -80,14 +78,12 @@ impl Reloader {
 
 /// Tells when one of some files has changed.
 ///
-/// The folders are watched rather than the files, since a file is mostly replaced by renaming
-/// another; what counts is whether a file is another than before.
+/// It looks at the files themselves, a few times a second: a few calls of `stat` cost nothing that
+/// anybody notices, follow links as a mounted configuration has them, and see a change whatever
+/// tool made it. A watch on their folders would wake for every line that is logged beside them.
 pub(crate) struct Watch {
     files: Vec<PathBuf>,
     seen: Fingerprints,
-    signal: Arc<Notify>,
-    /// Watches as long as it lives. There is none where the system cannot; then SIGHUP remains.
-    _watcher: Option<RecommendedWatcher>,
 }
 
 type Fingerprints = BTreeMap<PathBuf, Option<(Option<SystemTime>, u64, u64)>>;
@@ -95,28 +91,23 @@ type Fingerprints = BTreeMap<PathBuf, Option<(Option<SystemTime>, u64, u64)>>;
 impl Watch {
     /// Watches `files`.
     pub(crate) fn new(files: &[PathBuf]) -> Self {
-        let signal = Arc::new(Notify::new());
-        let watcher = watcher(files, Arc::clone(&signal));
-        let watcher = watcher
-            .inspect_err(|error| tracing::warn!(target: "portcullis::reload", "cannot watch files, send SIGHUP to reload: {error}"))
-            .ok();
         Self {
             seen: fingerprints(files),
             files: files.to_owned(),
-            signal,
-            _watcher: watcher,
         }
     }
 
-    /// Waits until one of the files is another. Cancel-safe: a change is noticed by the next call.
+    /// Waits until one of the files is another, and has rested. Cancel-safe: a change is noticed by
+    /// the next call.
     pub(crate) async fn changed(&self) {
+        let mut before = fingerprints(&self.files);
         loop {
-            if fingerprints(&self.files) != self.seen {
-                tokio::time::sleep(DEBOUNCE).await;
+            tokio::time::sleep(LOOK_EVERY).await;
+            let now = fingerprints(&self.files);
+            if now != self.seen && now == before {
                 return;
             }
-            self.signal.notified().await;
-            tokio::time::sleep(DEBOUNCE).await;
+            before = now;
         }
     }
 
@@ -135,26 +126,6 @@ impl Watch {
     /// Takes the files as they are now for seen.
     pub(crate) fn forgive(&mut self) {
         self.seen = fingerprints(&self.files);
-    }
-}
-
-fn watcher(files: &[PathBuf], signal: Arc<Notify>) -> notify::Result<RecommendedWatcher> {
-    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        if event.is_ok_and(|event| !matches!(event.kind, EventKind::Access(_))) {
-            signal.notify_one();
-        }
-    })?;
-    let folders: BTreeSet<&Path> = files.iter().map(|file| folder(file)).collect();
-    for folder in folders {
-        watcher.watch(folder, RecursiveMode::NonRecursive)?;
-    }
-    Ok(watcher)
-}
-
-fn folder(file: &Path) -> &Path {
-    match file.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        Some(_) | None => Path::new("."),
     }
 }
 
@@ -196,7 +167,7 @@ mod tests {
             .await
             .expect("seen");
         watch.forgive();
-        let again = tokio::time::timeout(DEBOUNCE * 3, watch.changed()).await;
+        let again = tokio::time::timeout(LOOK_EVERY * 4, watch.changed()).await;
         assert!(again.is_err(), "nothing has changed since");
     }
 }

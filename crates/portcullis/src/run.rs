@@ -39,7 +39,10 @@ pub(crate) fn run(
     let gate = Gate::start(
         settings.gate.clone(),
         listeners.collect(),
-        StartOptions { workers },
+        StartOptions {
+            workers,
+            before_idle: crate::logging::flush,
+        },
     );
     let gate = Arc::new(gate.map_err(|error| cannot_start(&error))?);
     runtime.block_on(async {

@@ -39,9 +39,10 @@ pub(crate) async fn serve(
 async fn go_on(worker: &Worker, then: Then, client: Stream, already: Vec<u8>) {
     match then {
         Then::Relay(bridge) => drop(worker.tasks.spawn(bridge.relay(client, already))),
-        Then::Close(farewell) => farewell.say(client, already).await,
+        // Boxed: the usual way is the one above, and should not carry room for these.
+        Then::Close(farewell) => Box::pin(farewell.say(client, already)).await,
         Then::FirstMessage(waiting) => {
-            if let Some(session) = waiting.decide(client, already).await {
+            if let Some(session) = Box::pin(waiting.decide(client, already)).await {
                 drop(worker.tasks.spawn(session));
             }
         }

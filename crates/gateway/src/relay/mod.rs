@@ -18,6 +18,8 @@
 //! - [`frames`]: what a gate writes itself
 
 pub(crate) mod frames;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub(crate) mod header;
 pub(crate) mod pipe;
 mod scratch;

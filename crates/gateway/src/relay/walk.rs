@@ -9,6 +9,9 @@ use super::header::{Header, read_header};
 const CLOSE: u8 = 0x8;
 const PONG: u8 = 0xA;
 
+/// The most bytes of payload that a control frame may have (RFC 6455, 5.5).
+const MAX_CONTROL: u64 = 125;
+
 /// Where a direction stands among its frames.
 ///
 /// Between two chunks it is in the middle of a frame's payload, or at a boundary with the start of
@@ -160,9 +163,11 @@ impl Walk {
         }
     }
 
+    /// A control frame of more than 125 bytes is none (RFC 6455, 5.5). The session ends at it while
+    /// it is open; once it is ending, such a frame is not waited for: there is no room to keep it.
     const fn looks_into(&self, header: &Header) -> bool {
         let frame = &header.frame;
-        frame.opcode == CLOSE
+        (frame.opcode == CLOSE && frame.length <= MAX_CONTROL)
             || (frame.opcode == PONG && self.pings_out > 0 && frame.length == PING_LENGTH)
     }
 

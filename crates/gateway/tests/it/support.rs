@@ -90,8 +90,15 @@ impl Setup {
             hosts: Arc::new(HostRule::Loopback),
             health_routes: true,
         };
-        let gate = Gate::start(self.config(), vec![listener], StartOptions { workers: 1 })
-            .expect("a gate");
+        let gate = Gate::start(
+            self.config(),
+            vec![listener],
+            StartOptions {
+                workers: 1,
+                before_idle: || {},
+            },
+        )
+        .expect("a gate");
         let BoundAddress::Tcp { address, .. } = gate.addresses()[0] else {
             panic!("TCP")
         };

@@ -156,3 +156,18 @@ async fn a_slow_client_slows_its_upstream_and_loses_nothing() {
     };
     let _upstream = tokio::join!(writer, reader).0;
 }
+
+#[tokio::test]
+async fn a_kept_connection_does_not_hold_up_draining() {
+    let gate = Setup::new(required()).start();
+    let text = format!(
+        "GET /x HTTP/1.1\r\nhost: {}\r\nauthorization: {}\r\n\r\n",
+        gate.address,
+        bearer()
+    );
+    let (answer, client) = gate.send(&text).await;
+    assert_eq!(answer.status, 200);
+    drop(client);
+    gate.gate.drain();
+    within(gate.gate.wait_drained()).await;
+}

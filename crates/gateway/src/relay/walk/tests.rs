@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::relay::frames::ping_frame;
+use crate::relay::scratch::HEADROOM;
 
 fn session(terms: Terms) -> Session {
     Session::open(Arc::new(terms), None, Moment::default())
@@ -196,6 +197,21 @@ fn a_close_frame_is_passed_on_whole_and_its_code_is_read() {
             session.has_ended(),
             Some(End::Closed(Side::Client, Some(1001)))
         );
+    }
+}
+
+#[test]
+fn no_close_is_too_long_to_be_kept_back_once_the_session_is_ending() {
+    let long = frame(Side::Client, CLOSE, true, 400);
+    for ending in [
+        Event::Order(RefusalKind::Draining),
+        Event::CloseFrame(Side::Client, Some(1000)),
+    ] {
+        let mut session = session(Terms::default());
+        let _: Action = session.handle(&ending, Moment::default());
+        let mut walk = Walk::new(Side::Client);
+        let _: Vec<u8> = feed(&mut walk, &mut session, &long[..300], &[300]);
+        assert!(walk.carry().len() <= HEADROOM, "{}", walk.carry().len());
     }
 }
 
