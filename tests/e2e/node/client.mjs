@@ -1,6 +1,6 @@
 // One WebSocket from Node, told by a JSON argument, answered by one JSON line.
-// {"kind": "ws"|"native", "url", "headers", "protocols", "send": [text…], "bulk": {"bytes", "piece", "expect": "echo"|"hash"},
-//  "receive": {"bytes"}, "until": messages to wait for, "close": code, "wait": ms, "ca": path, "compress": bool}
+// {"kind": "ws"|"native", "url", "headers", "protocols", "send": [text…], "bulk": {"sizes": [bytes…], "piece"}: messages,
+//  each sent when the one before has come back, "until": messages to wait for, "close": code, "wait": ms, "ca": path, "compress": bool}
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import WsWebSocket from "ws";
@@ -37,7 +37,15 @@ function withWs() {
     maxPayload: 256 * 1024 * 1024,
   });
   let messages = 0;
-  const bulk = order.bulk && pattern(order.bulk.bytes);
+  const sizes = order.bulk?.sizes ?? [];
+  let bulk = null;
+  const sendBulk = () => {
+    bulk = pattern(sizes.shift());
+    const piece = order.bulk.piece || bulk.length || 1;
+    for (let at = 0; at === 0 || at < bulk.length; at += piece) {
+      socket.send(bulk.subarray(at, at + piece), { binary: true, fin: at + piece >= bulk.length });
+    }
+  };
   socket.on("upgrade", (response) => note({ event: "upgrade", status: response.statusCode, headers: response.headers }));
   socket.on("unexpected-response", (_request, response) => {
     const parts = [];
@@ -50,12 +58,7 @@ function withWs() {
   socket.on("open", () => {
     note({ event: "open", protocol: socket.protocol, extensions: socket.extensions });
     for (const text of order.send ?? []) socket.send(text);
-    if (bulk) {
-      const piece = order.bulk.piece || bulk.length || 1;
-      for (let at = 0; at === 0 || at < bulk.length; at += piece) {
-        socket.send(bulk.subarray(at, at + piece), { binary: true, fin: at + piece >= bulk.length });
-      }
-    }
+    if (sizes.length) sendBulk();
     if (order.close && !order.until) socket.close(order.close);
   });
   socket.on("message", (data, binary) => {
@@ -63,6 +66,7 @@ function withWs() {
     if (data.length > 4096) note({ event: "message", binary, bytes: data.length, sha: sha(data), same: bulk ? data.equals(bulk) : data.equals(pattern(data.length)) });
     else note({ event: "message", binary, text: data.toString(), bytes: data.length, same: bulk ? data.equals(bulk) : data.equals(pattern(data.length)) });
     if (order.until && messages >= order.until) socket.close(order.close ?? 1000, "enough");
+    else if (sizes.length) sendBulk();
   });
   socket.on("ping", (data) => note({ event: "ping", data: data.toString() }));
   socket.on("error", (error) => note({ event: "error", message: error.message }));
