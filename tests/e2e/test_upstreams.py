@@ -287,6 +287,44 @@ def test_a_slow_reader_gets_every_byte_in_the_end_and_the_gate_holds_little_of_i
     node_ws.wait_event(mark, event="flooded")
 
 
+def test_a_reader_that_stalls_is_a_slow_consumer_and_hears_it_when_it_reads_on(open_gate, raw_upstream):
+    told = threading.Event()
+
+    def floods(connection):
+        connection.accept()
+
+        def flood():
+            try:
+                while True:
+                    connection.send(frame(BINARY, b"x" * 65536, mask=None))
+            except OSError:
+                return
+
+        threading.Thread(target=flood, daemon=True).start()
+        # The gate says goodbye to both ends at once; this one reads.
+        assert connection.frame().opcode == CLOSE
+        told.set()
+        connection.ended()
+
+    door = open_gate(raw_upstream(floods).url, session={"stall": "1s"})
+    with Raw(door.port, receive_buffer=32 * 1024) as raw:
+        raw.open("/", BEARER, host=door.authority)
+        assert told.wait(15)
+        while (last := raw.frame()).opcode != CLOSE:
+            assert last.payload == b"x" * 65536
+        assert (last.code, last.reason) == table.close_of("slow_consumer")
+    assert door.wait_session_end(reason="slow_consumer")["code"] == 1013
+
+
+def test_a_reader_that_never_reads_on_is_cut(open_gate, node_ws):
+    door = open_gate(node_ws.url, session={"stall": "1s"})
+    mark = node_ws.mark()
+    with Raw(door.port, receive_buffer=32 * 1024) as raw:
+        raw.open("/flood", BEARER, host=door.authority)
+        assert door.wait_session_end(reason="slow_consumer", timeout=20)["duration_ms"] < 15_000
+        node_ws.wait_event(mark, event="closed", path="/flood")
+
+
 def resident(door) -> int:
     """The gate's resident memory in bytes."""
     with open(f"/proc/{door.process.pid}/status") as status:

@@ -33,6 +33,7 @@ TABLE = {
     "idle": Row(None, None, 1001, "retry"),
     "lifetime_reached": Row(None, None, 4001, "refresh"),
     "policy_changed": Row(None, None, 4001, "refresh"),
+    "slow_consumer": Row(None, None, 1013, "retry"),
     "draining": Row(503, None, 1012, "retry"),
     "upstream_unreachable": Row(502, None, 1014, "retry"),
     "upstream_timeout": Row(504, None, 1014, "retry"),

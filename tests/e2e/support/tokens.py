@@ -28,6 +28,10 @@ def sha256_hex(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
+def sha256_hex_of(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
 def b64(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
