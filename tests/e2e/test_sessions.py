@@ -215,6 +215,24 @@ def handshake_aborted_before_the_answer(door):
     raw.reset()
 
 
+def handshake_aborted_on_a_connection_that_was_kept(door):
+    """The first request is a plain one, so that the second is read by another reader of the gate."""
+    raw = Raw(door.port)
+    assert raw.send(request(headers=BEARER, host=door.authority)).response().status == 200
+    raw.send(upgrade("/slow", BEARER, host=door.authority))
+    raw.quiet(0.2)
+    raw.reset()
+
+
+def client_half_closes_before_the_answer(door):
+    raw = Raw(door.port)
+    raw.send(upgrade("/slow", BEARER, host=door.authority))
+    raw.quiet(0.2)
+    raw.shutdown()
+    raw.ended()
+    raw.close()
+
+
 def upstream_refuses(door):
     assert ask(door.port, upgrade("/refuse", BEARER, host=door.authority)).status == 503
 
@@ -238,7 +256,8 @@ def gate_ends_it(door):
     raw.close()
 
 
-PATHS = [client_closes, client_vanishes, client_half_closes, client_breaks_the_protocol, handshake_aborted_before_the_answer, upstream_refuses,
+PATHS = [client_closes, client_vanishes, client_half_closes, client_breaks_the_protocol, handshake_aborted_before_the_answer,
+         handshake_aborted_on_a_connection_that_was_kept, client_half_closes_before_the_answer, upstream_refuses,
          upstream_dies, upstream_closes, gate_ends_it]
 
 
@@ -429,12 +448,68 @@ def test_the_gate_comes_back_on_the_same_port_while_old_sockets_linger(gate, fil
     assert_alive(opened(gate(config)))
 
 
+# A kept connection ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def kept(gate, files, echo):
+    """A connection on which a plain request was answered already: its next request is read by another reader of the gate."""
+
+    def start(**route):
+        door = gate(configs.base(files, echo.url, **route))
+        raw = Raw(door.port)
+        good = [("Origin", f"http://{door.authority}")]
+        assert raw.send(request(path="/.portcullis/check?route=/", host=door.authority)).response().status == 200
+        return door, raw, good
+
+    return start
+
+
+def test_a_handshake_on_a_kept_connection_is_relayed_with_what_came_behind_it(kept):
+    door, raw, _ = kept()
+    raw.send(upgrade("/", BEARER, host=door.authority) + frame(TEXT, b"early"))
+    assert raw.response().status == 101
+    assert raw.frame().payload == b"early"
+    raw.send_frame(BINARY, b"x" * 300_000)
+    assert raw.frame().payload == b"x" * 300_000
+
+
+def test_a_handshake_with_an_empty_body_is_a_handshake(gate, files, echo):
+    door = gate(configs.base(files, echo.url))
+    raw = opened(door, [*BEARER, ("Content-Length", "0")])
+    assert_alive(raw)
+
+
+def test_a_refusal_on_a_kept_connection_is_told_by_its_code(kept):
+    door, raw, origin = kept()
+    raw.open("/", [("Authorization", f"Bearer {tokens.WRONG}"), *origin], host=door.authority)
+    assert_closed(raw, "invalid_credential")
+
+
+def test_a_first_message_on_a_kept_connection_is_read(kept):
+    door, raw, _ = kept(carriers=["first-message"])
+    raw.send(upgrade("/", host=door.authority) + frame(TEXT, auth(tokens.ALICE)) + frame(TEXT, b"behind it"))
+    assert raw.response().status == 101
+    assert b"auth_ok" in raw.frame().payload
+    assert raw.frame().payload == b"behind it"
+
+
 # First message --------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def first_message(gate, files, echo):
     return gate(configs.base(files, echo.url, carriers=["first-message"]))
+
+
+def test_a_client_that_leaves_after_its_first_message_gives_its_slot_back(gate, files, raw_upstream):
+    config = configs.base(files, raw_upstream(scripted).url, carriers=["header", "first-message"], limits={"sessions_per_subject": 1})
+    door = gate(config)
+    raw = opened(door, [], path="/slow")
+    raw.send_frame(TEXT, auth(tokens.ALICE))
+    eventually(lambda: not door.check("/", BEARER)["admitted"], 5, what="a slot that is held")
+    raw.reset()
+    eventually(lambda: door.check("/", BEARER)["admitted"], 5, what="a free slot")
 
 
 def auth(token: str) -> bytes:

@@ -375,6 +375,40 @@ def test_large_bodies_pass_in_both_directions(open_gate, fastapi):
         assert (answer.status, answer.body == b"d" * size) == (200, True)
 
 
+def test_a_client_that_waits_for_100_continue_is_told_to_go_on(open_gate, fastapi):
+    door = open_gate(fastapi.url)
+    with Raw(door.port) as raw:
+        raw.send(request("POST", "/count", [*BEARER, ("Expect", "100-continue"), ("Content-Length", "5")], host=door.authority))
+        assert raw.read_until(b"\r\n\r\n").startswith(b"HTTP/1.1 100 ")
+        answer = raw.send(b"hello").response()
+        assert (answer.status, json.loads(answer.body)) == (200, {"bytes": 5})
+
+
+def test_a_refused_client_is_not_told_to_send_its_body(open_gate, fastapi):
+    door = open_gate(fastapi.url)
+    with Raw(door.port) as raw:
+        raw.send(request("POST", "/count", [("Expect", "100-continue"), ("Content-Length", "5")], host=door.authority))
+        table.assert_denied(raw.response(), "missing_credential")
+
+
+def test_head_has_no_body_and_http_1_0_is_answered_and_closed(open_gate, raw_upstream):
+    def answers(connection):
+        while True:
+            connection.read_request()
+            body = b"" if connection.head.startswith(b"HEAD") else b"0123456789"
+            connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n" + body)
+
+    door = open_gate(raw_upstream(answers).url)
+    with Raw(door.port) as raw:
+        answer = raw.send(request("HEAD", "/", BEARER, host=door.authority)).response("HEAD")
+        assert (answer.status, answer.header("content-length")) == (200, "10")
+        # The connection is in step: the next answer is the next request's.
+        assert raw.send(request(headers=BEARER, host=door.authority)).response().body == b"0123456789"
+    with Raw(door.port) as raw:
+        answer = raw.send(request(headers=BEARER, host=door.authority, version="1.0")).response()
+        assert (answer.status, answer.body, raw.ended()) == (200, b"0123456789", b"")
+
+
 def test_redirects_cookies_and_statuses_are_the_upstreams_own(open_gate, fastapi):
     door = open_gate(fastapi.url)
 

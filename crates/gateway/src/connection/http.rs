@@ -139,14 +139,16 @@ fn switching(response: Response<()>) -> Reply {
 async fn switch(worker: &Worker, upgrade: OnUpgrade, then: Then) {
     // A client that leaves now takes the pass and the upstream with it.
     let Ok(upgraded) = upgrade.await else { return };
-    if let Some((client, already)) = bare(upgraded) {
-        go_on(worker, then, client, already).await;
+    match bare(upgraded) {
+        Some((client, already)) => go_on(worker, then, client, already).await,
+        None => tracing::error!(target: "portcullis::connection", "an upgraded socket is not ours"),
     }
 }
 
 /// The bare socket behind an upgraded connection: relaying it costs nothing of what hyper kept.
 fn bare(upgraded: Upgraded) -> Option<(Stream, Vec<u8>)> {
-    let parts = upgraded.downcast::<TokioIo<Rewind>>().ok()?;
+    // The builder that tells HTTP/1 from HTTP/2 has a wrapper of its own around ours.
+    let parts = auto::upgrade::downcast::<TokioIo<Rewind>>(upgraded).ok()?;
     let (behind, stream) = parts.io.into_inner().into_parts();
     let mut already = parts.read_buf.to_vec();
     already.extend_from_slice(&behind);

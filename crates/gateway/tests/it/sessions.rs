@@ -52,6 +52,28 @@ async fn a_close_waits_for_the_frame_in_hand_and_lands_behind_it() {
     assert_eq!(client.next().await, None);
 }
 
+/// A word of a body is enough to make it one that the HTTP server reads.
+#[tokio::test]
+async fn a_handshake_that_the_http_server_reads_is_relayed_too() {
+    let (played, address) = Played::new().await;
+    let gate = Setup::new(required()).before(address).start();
+    let bearer = bearer();
+    let lines = [("content-length", "0"), ("authorization", &*bearer)];
+    let ((answer, mut client), (_, mut upstream)) =
+        tokio::join!(gate.handshake(&lines), played.switch());
+    assert_eq!(answer.status, 101, "{}", answer.text);
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    client.frame(1, b"up").await;
+    let mut up = [0; 8];
+    within(upstream.stream.read_exact(&mut up))
+        .await
+        .expect("a frame");
+    assert_eq!(up[..], masked(0x81, b"up"));
+    let down = unmasked(0x81, b"down");
+    upstream.stream.write_all(&down).await.expect("written");
+    assert_eq!(client.next().await.expect("a frame").payload, b"down");
+}
+
 #[tokio::test]
 async fn the_upstream_gets_a_masked_close_of_its_own() {
     let (played, address) = Played::new().await;
