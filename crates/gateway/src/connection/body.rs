@@ -11,6 +11,8 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep};
 
+use crate::upstream::Unfinished;
+
 /// A body that ends with an error when it stops coming, or when there is too much of it.
 #[derive(Debug)]
 pub(super) struct Guarded {
@@ -18,17 +20,6 @@ pub(super) struct Guarded {
     left: Option<u64>,
     limit: Duration,
     timer: Pin<Box<Sleep>>,
-}
-
-/// Why a body was not taken to its end.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Unfinished {
-    #[error("nothing came for {0:?}")]
-    Slow(Duration),
-    #[error("it is larger than the route allows")]
-    TooBig,
-    #[error(transparent)]
-    Broken(#[from] hyper::Error),
 }
 
 impl Guarded {

@@ -43,6 +43,17 @@ pub(crate) fn full(bytes: impl Into<Bytes>) -> Body {
         .boxed_unsync()
 }
 
+/// Why a request's body was not taken to its end.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unfinished {
+    #[error("nothing came for {0:?}")]
+    Slow(Duration),
+    #[error("it is larger than the route allows")]
+    TooBig,
+    #[error(transparent)]
+    Broken(#[from] hyper::Error),
+}
+
 /// The connections to one upstream that are kept for the next request.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
@@ -71,7 +82,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// `upstream_unreachable` or `upstream_timeout`. Cancel-safe: dropping the future drops the
+    /// `upstream_unreachable` or `upstream_timeout`; `message_too_big` when the body turned out to be
+    /// larger than the route allows. Cancel-safe: dropping the future drops the
     /// request.
     pub(crate) async fn send<B>(&self, mut head: Parts, body: B) -> Result<Reply, Refusal>
     where
@@ -105,6 +117,9 @@ fn refusal_of(error: &hyper_util::client::legacy::Error) -> Refusal {
     while let Some(error) = cause {
         if let Some(DialError::Slow(_)) = error.downcast_ref() {
             return Refusal::new(RefusalKind::UpstreamTimeout).because(error.to_string());
+        }
+        if let Some(Unfinished::TooBig) = error.downcast_ref() {
+            return Refusal::new(RefusalKind::MessageTooBig).because(error.to_string());
         }
         told = error.to_string();
         cause = error.source();
