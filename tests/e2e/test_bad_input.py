@@ -335,6 +335,26 @@ def test_a_body_whose_length_is_in_doubt_never_reaches_the_upstream(door, shape)
     assert answer.body == b"" or json.loads(answer.body)["code"] == "bad_handshake"
 
 
+@pytest.mark.parametrize("shape", ["CL.TE", "TE.CL"])
+def test_on_a_kept_connection_two_lengths_are_chunks_and_the_end(suite, shape):
+    """RFC 9112, 6.1: what is read is the chunks alone, what goes upstream says so, and nothing behind it is taken for a request."""
+    extra, body = SMUGGLING[shape]
+    before = len(suite.upstream.connections)
+    with Raw(suite.port, timeout=5) as raw:
+        assert raw.send(request(path="/healthz", host=suite.authority)).response().status == 200
+        raw.send(post(extra, body))
+        answer = raw.response()
+        try:
+            rest = raw.ended()
+        except ConnectionResetError:
+            rest = b""
+    assert answer.status in (200, 400) and rest == b""
+    for connection in suite.upstream.connections[before:]:
+        seen = bytes(connection.received)
+        assert b"content-length" not in seen.lower() and b"smuggled" not in seen, seen
+    assert_serves(suite)
+
+
 CHUNKS = {
     "a size that is no number": b"zz\r\nhello\r\n0\r\n\r\n",
     "a size with a sign": b"+5\r\nhello\r\n0\r\n\r\n",

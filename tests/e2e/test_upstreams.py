@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 
 import pytest
@@ -466,6 +467,109 @@ def test_a_unix_socket_serves_http_and_websocket(open_gate, tmp_path):
             assert socket.recv(timeout=10) == "over unix"
     finally:
         app.stop()
+
+
+# Upstreams over TLS ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def encrypted(raw_upstream, certs):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certs.cert, certs.key)
+    return raw_upstream(echo_frames, tls=context)
+
+
+@pytest.mark.parametrize("scheme", ["https", "wss"])
+def test_an_upstream_over_tls_is_trusted_by_the_authority_that_the_route_names(open_gate, encrypted, certs, scheme):
+    door = open_gate(encrypted.url.replace("https", scheme), tls_ca=certs.ca)
+    assert ask(door.port, request(headers=BEARER, host=door.authority)).body == b"ok"
+    with Raw(door.port) as raw:
+        raw.open("/", BEARER, host=door.authority)
+        raw.send_frame(BINARY, b"x" * 300_000)
+        assert raw.frame().payload == b"x" * 300_000
+
+
+def test_an_upstream_that_nobody_vouches_for_is_unreachable_and_hears_no_request(open_gate, encrypted):
+    door = open_gate(encrypted.url)
+    for make in (request, upgrade):
+        table.assert_denied(ask(door.port, make(headers=BEARER, host=door.authority)), "upstream_unreachable")
+    assert encrypted.untouched()
+
+
+def test_an_upstream_whose_certificate_names_another_is_unreachable(open_gate, encrypted, certs):
+    door = open_gate(encrypted.url.replace("127.0.0.1", "127.0.0.2"), tls_ca=certs.ca)
+    table.assert_denied(ask(door.port, request(headers=BEARER, host=door.authority)), "upstream_unreachable")
+    assert encrypted.untouched()
+
+
+# What a route asks for ------------------------------------------------------------------------------------------------
+
+
+def test_a_body_larger_than_the_route_allows_is_a_413(open_gate, fastapi):
+    door = open_gate(fastapi.url, max_body="1KiB")
+    post = lambda size: request("POST", "/count", [*BEARER, ("Content-Length", str(size))], host=door.authority, body=b"x" * size)
+    assert json.loads(ask(door.port, post(1024)).body) == {"bytes": 1024}
+    table.assert_denied(ask(door.port, post(1025)), "message_too_big")
+
+
+def test_a_chunked_body_larger_than_the_route_allows_is_a_413(open_gate, fastapi):
+    door = open_gate(fastapi.url, max_body="1KiB")
+    with Raw(door.port) as raw:
+        raw.send(request("POST", "/count", [*BEARER, ("Transfer-Encoding", "chunked")], host=door.authority))
+        raw.send(b"400\r\n" + b"x" * 1024 + b"\r\n1\r\nx\r\n0\r\n\r\n")
+        table.assert_denied(raw.response(), "message_too_big")
+
+
+def test_a_body_that_stops_coming_is_given_up(gate, files, raw_upstream):
+    upstream = raw_upstream()
+    door = gate(configs.base(files, upstream.url, top={"timeouts": {"body": "500ms"}}))
+    with Raw(door.port) as raw:
+        raw.send(request("POST", "/", [*BEARER, ("Content-Length", "10")], host=door.authority, body=b"half"))
+        inner = upstream.take()
+        assert inner.ended(timeout=5).endswith(b"half")
+        assert 400 <= raw.response().status < 600
+
+
+def test_a_message_of_the_upstream_larger_than_the_route_allows_ends_the_session(open_gate, node_ws):
+    door = open_gate(node_ws.url, session={"max_message_down": "1KiB"})
+    for size, code, reason in ((1024, 1000, "sent"), (1025, 1009, "message_too_big")):
+        events = node.connect(door.ws(f"/send?bytes={size}"), headers=HEADERS, send=["done"], compress=False)
+        end = node.event(events, "close")
+        assert (end["code"], end["reason"]) == (code, reason)
+
+
+def test_a_route_for_websockets_alone_takes_no_plain_request(open_gate, raw_upstream):
+    upstream = raw_upstream()
+    door = open_gate(upstream.url, protocols="websocket")
+    answer = ask(door.port, request(headers=BEARER, host=door.authority))
+    assert (answer.status, table.problem(answer)["code"]) == (400, "bad_handshake")
+    assert upstream.untouched()
+
+
+def test_claims_that_the_route_requires_are_those_of_the_token(open_gate, fastapi):
+    door = open_gate(fastapi.url, claims={"tier": "pro"})
+
+    def answer_to(**claims):
+        return ask(door.port, request(path="/headers/x", headers=[("Authorization", f"Bearer {tokens.make(**claims)}")], host=door.authority))
+
+    assert [answer_to(tier=tier).status for tier in ("pro", ["free", "pro"])] == [200, 200]
+    for claims in ({}, {"tier": "free"}, {"tier": ["free"]}, {"tier": {"pro": True}}):
+        table.assert_denied(answer_to(**claims), "insufficient_scope")
+
+
+def test_single_codes_are_told_as_the_route_says(open_gate, raw_upstream):
+    door = open_gate(raw_upstream().url, signal="close", codes={"expired": 4999, "missing_credential": 3000})
+    for headers, code, reason in (([("Authorization", f"Bearer {tokens.make(exp=-60)}")], 4999, "expired"), ([], 3000, "missing_credential")):
+        with Raw(door.port) as raw:
+            raw.open("/", headers, host=door.authority)
+            end = raw.frame()
+            assert (end.code, end.reason) == (code, reason)
+
+
+def test_an_upstream_may_have_a_path_of_its_own(open_gate, fastapi):
+    door = open_gate(fastapi.url + "/headers")
+    seen = json.loads(ask(door.port, request(path="/x?q=1", headers=BEARER, host=door.authority)).body)
+    assert (seen["path"], seen["query"]) == ("/headers/x", "q=1")
 
 
 # What is said upstream --------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import sys
 import threading
 from pathlib import Path
@@ -91,7 +92,7 @@ class Connection(Raw):
 class TcpUpstream:
     """Listens, and gives each connection to `handler` on a thread of its own; without one, the test takes connections itself."""
 
-    def __init__(self, handler: Callable[[Connection], None] | None = None, unix_path: str | None = None) -> None:
+    def __init__(self, handler: Callable[[Connection], None] | None = None, unix_path: str | None = None, tls: ssl.SSLContext | None = None) -> None:
         if unix_path:
             self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             self.sock.bind(unix_path)
@@ -101,8 +102,9 @@ class TcpUpstream:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             self.sock.bind(("127.0.0.1", 0))
             self.port = self.sock.getsockname()[1]
-            self.url = f"http://127.0.0.1:{self.port}"
+            self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
         self.sock.listen(128)
+        self.tls = tls
         self.handler = handler
         self.connections: list[Connection] = []
         self.errors: list[BaseException] = []
@@ -117,6 +119,14 @@ class TcpUpstream:
                 sock, _peer = self.sock.accept()
             except OSError:
                 return
+            if self.tls:
+                try:
+                    sock.settimeout(5)
+                    sock = self.tls.wrap_socket(sock, server_side=True)
+                except OSError as error:
+                    self.errors.append(error)
+                    sock.close()
+                    continue
             connection = Connection(sock)
             with self._changed:
                 self.connections.append(connection)
