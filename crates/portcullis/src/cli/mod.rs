@@ -57,7 +57,8 @@ Exit codes:
   4  `explain`: the arrival would be refused";
 
 /// Reads the command line and does what it says.
-pub(crate) fn main() -> ExitCode {
+#[must_use]
+pub fn main() -> ExitCode {
     let Cli { command } = Cli::parse();
     let exit = match command {
         None => serve::run(serve::ServeArgs::default()),

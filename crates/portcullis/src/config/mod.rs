@@ -34,6 +34,8 @@ pub(crate) use self::listeners::{DEFAULT_URL, Door, host_name, open};
 pub(crate) use self::paths::{expand, home};
 use self::problem::Problem;
 pub(crate) use self::problem::Problems;
+#[cfg(fuzzing)]
+pub(crate) use self::read::read as read_text;
 pub(crate) use self::schema::schema;
 pub(crate) use self::upstreams::{bearer, target};
 pub(crate) use self::urls::{ListenUrl, UpstreamUrl};

@@ -1,0 +1,22 @@
+//! The program, as a library: for its binary, and for the fuzzer. It promises nothing to others.
+
+mod admin;
+mod banner;
+mod cli;
+mod codes;
+mod config;
+mod demo;
+mod explain;
+mod first_run;
+mod flags;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
+mod logging;
+mod output;
+mod reload;
+mod run;
+mod secrets;
+mod settings;
+
+pub use self::cli::main;
