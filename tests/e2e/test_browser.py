@@ -182,11 +182,12 @@ def test_a_full_gate_has_no_place_for_another_session(app, browser):
 def test_a_foreign_page_is_refused_with_403_and_sees_1006(app, browser, raw_upstream, signal):
     upstream = raw_upstream()
     door = app(upstream=upstream.url, signal=signal)
-    [events], answer = browser.visit(
-        browser.pages + "/evil", sockets(socket(door.ws("/app/"), by_protocol(tokens.ALICE))), ask_check_of(door, tokens.ALICE))
+    [events], *answers = browser.visit(
+        browser.pages + "/evil", sockets(socket(door.ws("/app/"), by_protocol(tokens.ALICE))), ask_check_of(door, tokens.ALICE),
+        fetch(door.http("/.portcullis/check?route=/nowhere")), fetch(door.http("/.portcullis/check")))
     assert_blind(events)
-    # Nor may it read why.
-    assert answer == {"error": "TypeError"}
+    # Nor may it read why, nor that a gate is there at all.
+    assert answers == [{"error": "TypeError"}] * 3
     refused = door.wait_decision(message="refused", protocol="websocket")
     assert refused["refusal"] == "origin_forbidden"
     assert upstream.untouched()

@@ -20,7 +20,7 @@ use portcullis_boundary::policy::Delivery;
 use portcullis_boundary::{Arrival, Peer, Refusal, RefusalKind, Refused, Verdict};
 use serde_json::{Value, json};
 
-use super::delivery;
+use super::{delivery, no_route};
 use crate::config::Listener;
 use crate::gate::Rules;
 use crate::routes::Entry;
@@ -48,7 +48,7 @@ pub(super) async fn answer(
     let arrival = Arrival::new(handshake(head, target, peer.is_encrypted()), peer.clone());
     let entry = rules.routes.find(arrival.path()).unwrap_or(&rules.nowhere);
     let verdict = if std::ptr::eq(entry, &rules.nowhere) {
-        Verdict::Refuse(Refusal::new(RefusalKind::ResourceUnknown).into())
+        Verdict::Refuse(no_route(&arrival, listener).into())
     } else if worker.shared.is_draining() {
         Verdict::Refuse(Refusal::new(RefusalKind::Draining).into())
     } else {
@@ -68,8 +68,10 @@ pub(super) async fn answer(
             (describe(entry, &arrival, &refused), may_read)
         }
     };
+    // Where no route is, the rule of none: only a page of this host may learn that.
+    let is_welcome = entry.route.policy.check_page(&arrival, &listener.hosts);
     let mut response = json_response(StatusCode::OK, &body);
-    if may_read {
+    if may_read && is_welcome.is_ok() {
         allow_origin(response.headers_mut(), head);
     }
     response

@@ -70,10 +70,7 @@ pub(crate) async fn arrive(
     }
     let arrival = Arrival::new(head, peer);
     let Some(entry) = rules.routes.find(arrival.path()) else {
-        // Rule 1 is the listener's, and holds where no route is.
-        let refusal = listener.hosts.check(&arrival).err().unwrap_or_else(|| {
-            Refusal::new(RefusalKind::ResourceUnknown).because("no route has this path")
-        });
+        let refusal = no_route(&arrival, listener);
         return refuse::tell(worker, &rules.nowhere, &arrival, refusal.into());
     };
     if worker.shared.is_draining() {
@@ -91,6 +88,14 @@ pub(crate) async fn arrive(
             Protocol::Http => forward(worker, entry, arrival, pass),
         },
     }
+}
+
+/// The refusal of an arrival for which there is no route. Rule 1 is the listener's, and holds there
+/// too.
+fn no_route(arrival: &Arrival, listener: &Listener) -> Refusal {
+    listener.hosts.check(arrival).err().unwrap_or_else(|| {
+        Refusal::new(RefusalKind::ResourceUnknown).because("no route has this path")
+    })
 }
 
 fn forward(worker: &Worker, entry: &Entry, arrival: Arrival, pass: Pass) -> Outcome {
