@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import resource
+import shlex
 import signal
+from pathlib import Path
 
 import pytest
 
 from support import configs, table, tokens
+from support.gate import binary
 from support.process import eventually
 from support.raw import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Raw, ask, close_frame, frame, now, request, upgrade
 from support.upstreams import echo_frames, free_port
@@ -446,6 +450,46 @@ def test_the_gate_comes_back_on_the_same_port_while_old_sockets_linger(gate, fil
     assert raw.frame().code == 1012
     assert first.process.wait(10) == 0
     assert_alive(opened(gate(config)))
+
+
+# Room -----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def many_files():
+    """Room for the test's own sockets, and by inheritance for the gate's."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 4096:
+        pytest.skip("too few files may be open")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (4096, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_strangers_that_keep_silent_take_no_room_from_those_who_show_who_they_are(many_files, gate, files, echo):
+    """1024 sockets may be open without having been admitted; the next one hears that, and a good credential is no stranger's."""
+    door = gate(configs.base(files, echo.url, carriers=["first-message", "header"]))
+    silent = [Raw(door.port).send(upgrade(host=door.authority)) for _ in range(1024)]
+    assert {raw.response().status for raw in silent} == {101}
+    answer = ask(door.port, upgrade(host=door.authority))
+    assert (answer.status, table.problem(answer)["code"]) == (503, "overloaded")
+    assert int(answer.header("retry-after")) >= 1
+    assert_alive(opened(door))
+    silent[0].reset()
+    eventually(lambda: ask(door.port, upgrade(host=door.authority)).status == 101, 5, what="room for a stranger")
+
+
+def test_a_gate_that_may_open_no_more_files_serves_again_when_it_may(gate, files, echo, tmp_path, monkeypatch):
+    narrow = tmp_path / "narrow"
+    narrow.write_text(f'#!/bin/sh\nulimit -n 64\nexec {shlex.quote(str(Path(binary()).resolve()))} "$@"\n')
+    narrow.chmod(0o700)
+    monkeypatch.setenv("PORTCULLIS_BIN", str(narrow))
+    door = gate(configs.base(files, echo.url))
+    crowd = [Raw(door.port) for _ in range(100)]
+    door.wait_record(lambda r: r["level"] == "WARN" and "accept" in r["fields"]["message"], what="a warning")
+    for raw in crowd:
+        raw.close()
+    assert_alive(opened(door))
 
 
 # A kept connection ----------------------------------------------------------------------------------------------------
