@@ -1,5 +1,6 @@
 //! An HTTP request or WebSocket handshake about which nothing has been decided.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use http::header::{self, HeaderMap, HeaderName};
@@ -39,7 +40,6 @@ impl Protocol {
 /// It keeps the request's head to itself. Only [`Arrival::enter`] gives it back, and that asks for a
 /// [`Pass`]: an arrival that is dropped, in whatever branch and for whatever reason, has been
 /// refused, since nobody can pass on what was in it.
-#[derive(Debug)]
 #[must_use = "an arrival that is dropped is refused"]
 pub struct Arrival {
     head: Parts,
@@ -276,6 +276,18 @@ impl Arrival {
     }
 }
 
+/// Without the headers and the query, where credentials travel.
+impl fmt::Debug for Arrival {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Arrival")
+            .field("protocol", &self.protocol)
+            .field("method", self.method())
+            .field("path", &self.path())
+            .field("peer", &self.peer)
+            .finish_non_exhaustive()
+    }
+}
+
 /// An arrival that does not say, in one voice, which host it addresses.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("the request does not name one host")]
@@ -364,6 +376,14 @@ mod tests {
         ("sec-websocket-version", "13"),
         ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
     ];
+
+    #[test]
+    fn debug_shows_no_place_where_a_credential_may_be() {
+        let request = Request::get("/x?token=s3cr3t").header("authorization", "Bearer s3cr3t");
+        let (head, ()) = request.body(()).expect("a request").into_parts();
+        let shown = format!("{:?}", Arrival::new(head, Peer::local()));
+        assert!(shown.contains("/x") && !shown.contains("s3cr3t"), "{shown}");
+    }
 
     #[test]
     fn a_good_handshake_has_no_fault() {

@@ -24,6 +24,7 @@ pub struct Identity {
     scopes: Scopes,
     credential_id: Option<Box<str>>,
     key_id: Option<Box<str>>,
+    audience: Option<Box<str>>,
     issued_at: Option<Timestamp>,
     expires_at: Option<Timestamp>,
     ends_at: Option<Timestamp>,
@@ -41,6 +42,7 @@ impl Identity {
             scopes: Scopes::default(),
             credential_id: None,
             key_id: None,
+            audience: None,
             issued_at: None,
             expires_at: None,
             ends_at: None,
@@ -86,6 +88,13 @@ impl Identity {
     #[must_use]
     pub fn with_key_id(mut self, id: impl Into<Box<str>>) -> Self {
         self.key_id = Some(id.into());
+        self
+    }
+
+    /// Sets the audience that the verifier asked for, and that the credential named.
+    #[must_use]
+    pub fn with_audience(mut self, audience: impl Into<Box<str>>) -> Self {
+        self.audience = Some(audience.into());
         self
     }
 
@@ -148,6 +157,12 @@ impl Identity {
         self.key_id.as_deref()
     }
 
+    /// The audience that the verifier asked for.
+    #[must_use]
+    pub fn audience(&self) -> Option<&str> {
+        self.audience.as_deref()
+    }
+
     /// When the credential was issued.
     #[must_use]
     pub const fn issue_time(&self) -> Option<Timestamp> {
@@ -172,10 +187,14 @@ impl Identity {
         self.claims.as_ref()?.get(name)
     }
 
-    /// This identity without its claims, for those who keep it as long as a session lives.
+    /// This identity with those of its claims that `is_needed`, for those who keep it as long as a
+    /// session lives.
     #[must_use]
-    pub fn without_claims(mut self) -> Self {
-        self.claims = None;
+    pub fn with_needed_claims(mut self, is_needed: impl Fn(&str) -> bool) -> Self {
+        if let Some(claims) = &mut self.claims {
+            claims.retain(|name, _| is_needed(name));
+        }
+        self.claims = self.claims.filter(|claims| !claims.is_empty());
         self
     }
 }

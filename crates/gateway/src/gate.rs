@@ -20,7 +20,7 @@ use crate::config::{Builtin, GateConfig, Listener, Pattern, Route, Target, Timeo
 use crate::entry::LOBBY;
 use crate::listen::{self, Bound};
 use crate::routes::{Entry, Routes};
-use crate::session::Registry;
+use crate::session::{Facts, Registry, Seat};
 use crate::worker;
 
 /// A running gate.
@@ -257,23 +257,26 @@ impl Shared {
         (StatusCode::OK, lines.collect())
     }
 
+    /// Catches up with what happened between a decision and its session's seat: a drain or a reload
+    /// looks at the sessions that are seated, and this one was still being opened.
+    pub(crate) fn look_again(&self, seat: &Seat, decided_by: &Arc<Route>) {
+        let rules = self.rules();
+        let is_current = rules
+            .routes
+            .find(seat.facts().asked.path())
+            .is_some_and(|entry| Arc::ptr_eq(&entry.route, decided_by));
+        if self.is_draining() {
+            seat.order(RefusalKind::Draining);
+        } else if !is_current && !rules.still_admit(seat.facts()) {
+            seat.order(RefusalKind::PolicyChanged);
+        }
+    }
+
     fn rejudge(&self) -> usize {
         let rules = self.rules();
         let mut ended = 0;
         for session in self.registry.all() {
-            let facts = &session.facts;
-            let stays = facts
-                .asked
-                .arrival(facts.peer.clone())
-                .is_some_and(|arrival| {
-                    rules.routes.find(arrival.path()).is_some_and(|entry| {
-                        let policy = &entry.route.policy;
-                        policy
-                            .rejudge(&arrival, &facts.hosts, &facts.identity, facts.carrier)
-                            .is_ok()
-                    })
-                });
-            if !stays {
+            if !rules.still_admit(&session.facts) {
                 session.order(RefusalKind::PolicyChanged);
                 ended += 1;
             }
@@ -283,6 +286,18 @@ impl Shared {
 }
 
 impl Rules {
+    /// Whether the session of which these facts are known would be admitted by these rules.
+    fn still_admit(&self, facts: &Facts) -> bool {
+        let Some(arrival) = facts.asked.arrival(facts.peer.clone()) else {
+            return false;
+        };
+        self.routes.find(arrival.path()).is_some_and(|entry| {
+            let policy = &entry.route.policy;
+            let judged = policy.rejudge(&arrival, &facts.hosts, &facts.identity, facts.carrier);
+            judged.is_ok()
+        })
+    }
+
     fn new(config: GateConfig, limiter: &Arc<Limiter>) -> Self {
         // A stranger at a path that no route has is told so without being asked who it is: its
         // credential would have nobody to verify it.

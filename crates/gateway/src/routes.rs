@@ -48,9 +48,16 @@ impl Routes {
     /// An upstream may read `/public/../admin`, `//admin` or `/%61dmin` as `/admin`. A path that a
     /// plain reading and a normalising one send to different routes belongs to neither.
     pub(crate) fn find(&self, path: &str) -> Option<&Entry> {
+        if !path.starts_with('/') {
+            return None;
+        }
         let plain = self.position(path)?;
         let normal = self.position(&normalise(path))?;
-        (plain == normal).then(|| self.0.get(plain)).flatten()
+        let entry = (plain == normal).then(|| self.0.get(plain)).flatten()?;
+        let upstream = &entry.route.upstream;
+        let is_confined = upstream.strip_prefix || !upstream.base_path.is_empty();
+        // Behind a base path, a path that climbs would leave it.
+        (!is_confined || !climbs(path)).then_some(entry)
     }
 
     fn position(&self, path: &str) -> Option<usize> {
@@ -61,6 +68,14 @@ impl Routes {
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
         })
     }
+}
+
+/// Whether a path has a segment `..`, however it is written, or one that some servers take for it.
+fn climbs(path: &str) -> bool {
+    let decoded = percent_decode_str(path).decode_utf8_lossy();
+    decoded
+        .split(['/', '\\'])
+        .any(|segment| segment.split(';').next() == Some(".."))
 }
 
 /// The path with its escapes decoded, its slashes merged and its dots resolved.
@@ -100,17 +115,18 @@ mod tests {
     use super::*;
     use crate::config::{Builtin, Target, Upstream};
 
-    fn routes(patterns: &[&str]) -> Routes {
-        let route = |pattern: &&str| Route {
+    fn route(pattern: &str) -> Route {
+        Route {
             pattern: Pattern::parse(pattern).expect("a pattern"),
-            policy: Arc::new(Policy::new(*pattern, Auth::Public)),
+            policy: Arc::new(Policy::new(pattern, Auth::Public)),
             terms: Arc::new(Terms::default()),
             upstream: Upstream::new(Target::Builtin(Builtin::Echo)),
-        };
-        Routes::new(
-            patterns.iter().map(route).collect(),
-            &Limiter::new(Limits::default()),
-        )
+        }
+    }
+
+    fn routes(patterns: &[&str]) -> Routes {
+        let all = patterns.iter().map(|pattern| route(pattern)).collect();
+        Routes::new(all, &Limiter::new(Limits::default()))
     }
 
     fn found(routes: &Routes, path: &str) -> Option<String> {
@@ -156,6 +172,23 @@ mod tests {
         ] {
             assert_eq!(found(&routes, path).as_deref(), Some(route), "{path}");
         }
+    }
+
+    #[test]
+    fn behind_a_base_path_nothing_climbs() {
+        let mut route = route("/a/*");
+        route.upstream.base_path = "/tenant".into();
+        let routes = Routes::new(vec![route], &Limiter::new(Limits::default()));
+        for path in [
+            "/a/../a/x",
+            "/a/x/../y",
+            "/a/%2e%2e/a",
+            "/a/..;/a",
+            "/a\\..\\a/x",
+        ] {
+            assert_eq!(found(&routes, path), None, "{path}");
+        }
+        assert!(found(&routes, "/a/x..y").is_some());
     }
 
     #[test]

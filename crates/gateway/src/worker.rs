@@ -22,6 +22,9 @@ use crate::upstream::Client;
 /// short enough that nobody notices.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// Less than any time-out of a handshake, and seldom enough to cost an idle gate nothing.
+const TICK: Duration = Duration::from_secs(1);
+
 /// The most routes whose connections are kept; a reload leaves those of the old ones behind.
 const MAX_CLIENTS: usize = 256;
 
@@ -84,6 +87,7 @@ pub(crate) fn start(
         .name(format!("worker-{number}"))
         .spawn(move || {
             runtime.block_on(async {
+                drop(worker.tasks.spawn(tick(Arc::clone(&worker))));
                 for door in sockets {
                     drop(worker.tasks.spawn(accept(Arc::clone(&worker), door)));
                 }
@@ -95,6 +99,18 @@ pub(crate) fn start(
             before_idle();
             runtime.shutdown_background();
         })
+}
+
+/// Sleeps from second to second, until nothing is left to do.
+///
+/// A runtime that waits for a timer is woken, by a write to itself and another round of its loop,
+/// for each new timer that is due earlier than the one it waits for. Every handshake sets such
+/// timers, of some seconds each; while a tick is always due sooner, none of them wakes anybody.
+async fn tick(worker: Arc<Worker>) {
+    tokio::select! {
+        () = drained(&worker) => {}
+        () = async { loop { tokio::time::sleep(TICK).await; } } => {}
+    }
 }
 
 /// A listening socket of this thread.

@@ -3,6 +3,7 @@
 use crate::carrier::CarrierKind;
 use crate::identity::Identity;
 use crate::limits::Slots;
+use crate::policy::Policy;
 
 /// Proof that a decision admitted.
 ///
@@ -66,10 +67,11 @@ impl Pass {
         self.slots.is_some()
     }
 
-    /// Drops the claims, which nobody needs once the decision is made.
-    pub fn forget_claims(self) -> Self {
+    /// Drops the claims that `policy` does not ask for: nobody needs them once the decision is made.
+    pub fn forget_claims(self, policy: &Policy) -> Self {
+        let is_needed = |name: &str| policy.claims.iter().any(|(needed, _)| **needed == *name);
         Self {
-            identity: self.identity.without_claims(),
+            identity: self.identity.with_needed_claims(is_needed),
             ..self
         }
     }

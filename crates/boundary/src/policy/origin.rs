@@ -53,7 +53,7 @@ impl OriginRule {
         };
         let origin = Origin::parse(text);
         let same_host = || match (&origin, arrival.host()) {
-            (Some(origin), Ok(host)) => origin.is_at(&host),
+            (Some(origin), Ok(host)) => origin.is_at(&host, arrival.peer().is_encrypted()),
             (None, _) | (_, Err(_)) => false,
         };
         let good = match self {
@@ -106,8 +106,12 @@ impl Origin {
     }
 
     /// Whether it is the origin of pages served at `host`. A host without a port has the default
-    /// port of this origin's scheme: a proxy in front may have taken the encryption away.
-    fn is_at(&self, host: &Authority) -> bool {
+    /// port of this origin's scheme: a proxy in front may have taken the encryption away. The other
+    /// way round it counts: a page that came without encryption may be anybody's, whatever its host.
+    fn is_at(&self, host: &Authority, encrypted: bool) -> bool {
+        if encrypted && matches!(&*self.scheme, "http" | "ws") {
+            return false;
+        }
         let Some(port) = explicit_port(host) else {
             return false;
         };

@@ -488,11 +488,15 @@ impl Session {
     }
 
     fn ping(&mut self, now: Moment) -> Action {
+        self.ping_due = self.terms.ping.map(|interval| now.after(interval));
+        // While the upstream takes nothing, nothing is read from the client, not even its pongs.
+        if self.stalled.upstream.is_some() {
+            return Action::Nothing;
+        }
         if self.pings_unanswered >= MAX_UNANSWERED_PINGS {
             return self.refuse(RefusalKind::Idle, now);
         }
         self.pings_unanswered += 1;
-        self.ping_due = self.terms.ping.map(|interval| now.after(interval));
         Action::Ping
     }
 

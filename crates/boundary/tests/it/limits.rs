@@ -37,7 +37,11 @@ fn a_place_comes_back_when_its_pass_is_dropped() {
 #[test]
 fn a_pass_that_forgets_its_claims_keeps_its_place() {
     let gate = Gate::with(Limits::default());
-    let pass = gate.admit(upgrade("good")).expect("room").forget_claims();
+    let nothing_asked = Policy::new("r", Auth::Off);
+    let pass = gate
+        .admit(upgrade("good"))
+        .expect("room")
+        .forget_claims(&nothing_asked);
     assert_eq!(gate.limiter.sessions(), 1);
     drop(pass);
     assert_eq!(gate.limiter.sessions(), 0);

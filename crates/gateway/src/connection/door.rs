@@ -30,6 +30,12 @@ use crate::worker::Worker;
 /// Room for a head of the usual size.
 const USUAL_HEAD: usize = 1024;
 
+/// How long a connection may stay silent after its gate began to drain.
+pub(super) const LAST_CALL: Duration = Duration::from_millis(200);
+
+/// What an HTTP/2 connection begins with (RFC 9113, 3.4).
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
 /// What the start of a connection turned out to be.
 enum Opening {
     /// A handshake, and how many bytes its head has.
@@ -52,11 +58,12 @@ pub(super) async fn serve(
     let mut buffer = Vec::with_capacity(USUAL_HEAD);
     loop {
         let limit = worker.shared.rules().timeouts.header;
+        let read = timeout(limit, read_head(&mut stream, &mut buffer));
         let read = tokio::select! {
-            read = timeout(limit, read_head(&mut stream, &mut buffer)) => read,
-            () = worker.tasks.draining().cancelled(), if buffer.is_empty() => {
-                return drain(worker, listener, stream, buffer, peer).await;
-            }
+            biased;
+            read = read => read,
+            // One that is silent when the gate drains has a moment to ask, and is told then.
+            () = last_call(&worker) => return,
         };
         let (head, length) = match read {
             Ok(Some(Opening::Handshake(head, length))) => (head, length),
@@ -87,15 +94,19 @@ pub(super) async fn serve(
         buffer.drain(..length);
         match outcome {
             Outcome::Answer(response) => {
-                let written = write_answer(&mut stream, &response, stays).await;
-                if written.is_err() || !stays {
+                let written = timeout(limit, write_answer(&mut stream, &response, stays)).await;
+                if !matches!(written, Ok(Ok(()))) || !stays {
                     return;
                 }
             }
             Outcome::Switch(response, then) => {
-                if stream.write_all(&switching(&response)).await.is_err()
-                    || stream.flush().await.is_err()
-                {
+                let head = switching(&response);
+                let written = async {
+                    stream.write_all(&head).await?;
+                    stream.flush().await
+                };
+                // Who does not read the answer holds a place that others wait for.
+                if !matches!(timeout(limit, written).await, Ok(Ok(()))) {
                     return;
                 }
                 return go_on(&worker, *then, stream, buffer).await;
@@ -106,18 +117,10 @@ pub(super) async fn serve(
     }
 }
 
-/// While the gate drains, a connection that says nothing is given a moment to, so that it is told.
-async fn drain(
-    worker: Arc<Worker>,
-    listener: Arc<Listener>,
-    stream: Stream,
-    buffer: Vec<u8>,
-    peer: Peer,
-) {
-    let moment = Duration::from_millis(200);
-    let served = Box::pin(with_hyper::serve(worker, listener, stream, buffer, peer));
-    // One that still says nothing is closed.
-    let _: Result<(), _> = timeout(moment, served).await;
+/// Waits until the gate drains, and a moment more.
+async fn last_call(worker: &Worker) {
+    worker.tasks.draining().cancelled().await;
+    tokio::time::sleep(LAST_CALL).await;
 }
 
 /// Answers `status` to what is no request, and ends the connection: nobody knows where the next one
@@ -156,6 +159,10 @@ async fn read_head(stream: &mut Stream, buffer: &mut Vec<u8>) -> Option<Opening>
 }
 
 fn parse(buffer: &[u8]) -> Opening {
+    // Hyper has no limit for the rest of this; here it has the one of a head.
+    if buffer.len() < HTTP2_PREFACE.len() && HTTP2_PREFACE.starts_with(buffer) {
+        return Opening::Partial;
+    }
     let mut lines = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut parsed = httparse::Request::new(&mut lines);
     let length = match parsed.parse(buffer) {
@@ -175,7 +182,11 @@ fn parse(buffer: &[u8]) -> Opening {
             .iter()
             .any(|line| line.name.eq_ignore_ascii_case(name))
     };
-    if !named("upgrade") || named("content-length") || named("transfer-encoding") {
+    let is_websocket = parsed
+        .headers
+        .iter()
+        .any(|line| line.name.eq_ignore_ascii_case("upgrade") && names_websocket(line.value));
+    if !is_websocket || named("content-length") || named("transfer-encoding") {
         return Opening::Other;
     }
     let mut request = Request::get(parsed.path.unwrap_or_default()).version(Version::HTTP_11);
@@ -186,6 +197,13 @@ fn parse(buffer: &[u8]) -> Opening {
         Ok(request) => Opening::Handshake(Box::new(request.into_parts().0), length),
         Err(_) => Opening::Other,
     }
+}
+
+/// Whether `Upgrade` has the token that makes an arrival a WebSocket's (RFC 9110, 7.8).
+fn names_websocket(value: &[u8]) -> bool {
+    value
+        .split(|byte| *byte == b',')
+        .any(|item| item.trim_ascii().eq_ignore_ascii_case(b"websocket"))
 }
 
 /// Whether a head gives its body's length more than once. RFC 9112, 6.1 and 6.3 let a server choose
@@ -235,7 +253,10 @@ async fn write_answer(
     let now = u64::try_from(SystemClock::new().now().as_millis()).unwrap_or_default();
     let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_millis(now));
     let length = response.body().len();
-    bytes.extend_from_slice(format!("date: {date}\r\ncontent-length: {length}\r\n").as_bytes());
+    if !response.headers().contains_key("date") {
+        bytes.extend_from_slice(format!("date: {date}\r\n").as_bytes());
+    }
+    bytes.extend_from_slice(format!("content-length: {length}\r\n").as_bytes());
     if !stays {
         bytes.extend_from_slice(b"connection: close\r\n");
     }
@@ -272,6 +293,7 @@ mod tests {
             ("GET", "POST"),
             ("HTTP/1.1", "HTTP/1.0"),
             ("Upgrade: websocket", "Connection: upgrade"),
+            ("Upgrade: websocket", "Upgrade: h2c"),
             ("Host: a", "Content-Length: 0"),
             ("Host: a", "Transfer-Encoding: chunked"),
             ("Host: a", " obs-fold"),

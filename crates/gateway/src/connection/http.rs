@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONNECTION, HeaderMap, HeaderValue, TRANSFER_ENCODING, UPGRADE};
@@ -15,6 +16,7 @@ use hyper_util::server::conn::auto;
 use portcullis_boundary::{Peer, Refusal, RefusalKind};
 
 use super::body::Guarded;
+use super::door::LAST_CALL;
 use super::go_on;
 use super::rewind::Rewind;
 use crate::config::Listener;
@@ -25,6 +27,9 @@ use crate::worker::Worker;
 
 /// The most bytes of a request's head. A client gets 431 beyond.
 pub(super) const MAX_HEAD: usize = 512 * 1024;
+
+/// How often an HTTP/2 client that says nothing is asked whether it is there.
+const HTTP2_PING: Duration = Duration::from_secs(30);
 
 /// The most headers in it.
 pub(super) const MAX_HEADERS: usize = 100;
@@ -53,13 +58,19 @@ pub(super) async fn serve(
     builder
         .http2()
         .timer(TokioTimer::new())
+        .keep_alive_interval(Some(HTTP2_PING))
+        .keep_alive_timeout(limit)
         .max_header_list_size(64 * 1024);
     let io = TokioIo::new(Rewind::new(stream, already));
     let connection = builder.serve_connection_with_upgrades(io, service);
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = draining.cancelled() => {
+        () = async {
+            draining.cancelled().await;
+            // What was read with the connection's start is answered first.
+            tokio::time::sleep(LAST_CALL).await;
+        } => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }

@@ -43,7 +43,7 @@ impl Bridge {
         pass: Pass,
         upstream: Accepted,
     ) -> Self {
-        let pass = pass.forget_claims();
+        let pass = pass.forget_claims(&route.policy);
         let now = SystemClock::new().now();
         let expires = pass
             .identity()
@@ -58,6 +58,7 @@ impl Bridge {
             asked: Asked::of(arrival),
         };
         let seat = worker.shared.registry.seat(facts);
+        worker.shared.look_again(&seat, route);
         Self {
             pass,
             seat,
@@ -220,6 +221,10 @@ fn dial_refusal(error: &DialError) -> Refusal {
 /// An upstream's refusal, with as much of its body as came with its head.
 fn passed_on(response: Response<Vec<u8>>) -> Response<Bytes> {
     let (mut head, mut body) = response.into_parts();
+    if head.headers.contains_key("transfer-encoding") {
+        // Pieces with their frames are no body; the status says enough.
+        body.clear();
+    }
     strip_hop_by_hop(&mut head.headers);
     head.headers.remove("content-length");
     body.truncate(MAX_REFUSAL);

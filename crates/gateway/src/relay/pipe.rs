@@ -256,6 +256,7 @@ impl Pipe {
         match Pin::new(&mut *ends.sink).poll_flush(ends.cx) {
             Poll::Ready(result) => {
                 self.unflushed = false;
+                let _: Action = ends.session.handle(&Event::Flowing(to), ends.now);
                 Poll::Ready(result)
             }
             Poll::Pending => {

@@ -53,6 +53,10 @@ impl Asked {
         }
     }
 
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
     /// The request, as an arrival to be judged again.
     pub(crate) fn arrival(&self, peer: Peer) -> Option<Arrival> {
         let mut request = Request::get(&*self.path);
@@ -139,6 +143,11 @@ impl Seat {
 
     pub(crate) fn facts(&self) -> &Facts {
         &self.session.facts
+    }
+
+    /// Orders the session to end.
+    pub(crate) fn order(&self, kind: RefusalKind) {
+        self.session.order(kind);
     }
 
     /// The order that waits for this session; `waker` is woken for the next one.

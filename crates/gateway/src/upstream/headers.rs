@@ -91,15 +91,18 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
 fn strip_claims(headers: &mut HeaderMap) {
     let claims: Vec<HeaderName> = headers
         .keys()
-        .filter(|name| name.as_str().starts_with(IDENTITY_PREFIX))
+        .filter(|name| is_claim(name.as_str()))
         .cloned()
         .collect();
     for name in claims {
         headers.remove(name);
     }
-    for name in FORWARDED {
-        headers.remove(name);
-    }
+}
+
+/// Many servers read `a_b` and `a-b` as the same name.
+fn is_claim(name: &str) -> bool {
+    let name = name.replace('_', "-");
+    name.starts_with(IDENTITY_PREFIX) || FORWARDED.contains(&&*name)
 }
 
 fn forwarded(headers: &mut HeaderMap, host: Option<HeaderValue>, peer: &Peer) {
@@ -203,6 +206,8 @@ mod tests {
         let mut all = headers(&[
             ("portcullis-subject", "root"),
             ("portcullis-anything", "1"),
+            ("portcullis_subject", "root"),
+            ("x_forwarded_for", "1.2.3.4"),
             ("x-forwarded-for", "1.2.3.4"),
             ("forwarded", "for=1.2.3.4"),
             ("x-real-ip", "1.2.3.4"),

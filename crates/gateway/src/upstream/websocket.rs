@@ -125,9 +125,6 @@ pub(crate) fn write_header(bytes: &mut Vec<u8>, name: &HeaderName, value: &Heade
 async fn read_answer(stream: &mut Stream) -> Result<(Response<()>, Vec<u8>), HandshakeError> {
     let mut buffer = Vec::with_capacity(1024);
     loop {
-        if stream.read_buf(&mut buffer).await? == 0 {
-            return Err(HandshakeError::Garbage("it ended before its head did"));
-        }
         if let Some((answer, length)) = parse(&buffer)? {
             if answer.status().is_informational()
                 && answer.status() != StatusCode::SWITCHING_PROTOCOLS
@@ -139,6 +136,9 @@ async fn read_answer(stream: &mut Stream) -> Result<(Response<()>, Vec<u8>), Han
         }
         if buffer.len() > MAX_HEAD {
             return Err(HandshakeError::Garbage("its head is too long"));
+        }
+        if stream.read_buf(&mut buffer).await? == 0 {
+            return Err(HandshakeError::Garbage("it ended before its head did"));
         }
     }
 }

@@ -193,3 +193,17 @@ async fn health_is_answered_without_a_credential() {
         );
     }
 }
+
+#[tokio::test]
+async fn an_upgrade_to_something_else_is_a_plain_request() {
+    let gate = Setup::new(required()).start();
+    let text = format!(
+        "GET /x HTTP/1.1\r\nhost: {}\r\nconnection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\n\
+         http2-settings: AAMAAABkAAQCAAAAAAIAAAAA\r\nauthorization: {}\r\n\r\n",
+        gate.address,
+        bearer()
+    );
+    let (answer, mut socket) = gate.send(&text).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    assert!(socket.body(&answer).await.contains("echo"));
+}

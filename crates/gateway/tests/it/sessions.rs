@@ -1,9 +1,12 @@
 //! How sessions end, as bytes on the wire.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
+use portcullis_boundary::Identity;
 use portcullis_boundary::limits::Rate;
+use portcullis_testing::TokenVerifier;
 
 use super::support::{
     Played, Setup, TOKEN, bearer, masked, required, required_with, tokens, unmasked, within,
@@ -283,4 +286,71 @@ async fn a_draining_gate_refuses_and_ends() {
     );
     client.frame(8, &1012u16.to_be_bytes()).await;
     within(gate.gate.wait_drained()).await;
+}
+
+#[tokio::test]
+async fn a_reload_during_a_handshake_is_not_missed() {
+    let (played, address) = Played::new().await;
+    let gate = Setup::new(required()).before(address).start();
+    let handshake = async { gate.handshake(&[("authorization", &bearer())]).await };
+    let upstream = async {
+        let (_, mut socket) = played.accept().await;
+        let other = required_with(tokens("another-token"), Default::default());
+        assert_eq!(
+            gate.gate.reload(Setup::new(other).config()),
+            0,
+            "nobody is seated yet"
+        );
+        played.answer(&mut socket).await;
+        socket
+    };
+    let ((answer, mut client), _upstream) = tokio::join!(handshake, upstream);
+    assert_eq!(answer.status, 101);
+    let told = client.next().await.expect("a close").close();
+    assert_eq!(told, (4001, "policy_changed".into()));
+}
+
+#[tokio::test]
+async fn a_drain_during_a_handshake_is_not_missed() {
+    let (played, address) = Played::new().await;
+    let gate = Setup::new(required()).before(address).start();
+    let handshake = async { gate.handshake(&[("authorization", &bearer())]).await };
+    let upstream = async {
+        let (_, mut socket) = played.accept().await;
+        gate.gate.drain();
+        played.answer(&mut socket).await;
+        socket
+    };
+    let ((_, mut client), _upstream) = tokio::join!(handshake, upstream);
+    assert_eq!(
+        client.next().await.expect("a close").close(),
+        (1012, "draining".into())
+    );
+}
+
+#[tokio::test]
+async fn a_reload_keeps_a_session_whose_claims_still_hold() {
+    let auth = || {
+        let identity = Identity::new("ada").with_claims(claims("pro"));
+        required_with(
+            Arc::new(TokenVerifier::new().knows(TOKEN, Ok(identity))),
+            Default::default(),
+        )
+    };
+    let setup = |tier: &str| {
+        let mut setup = Setup::new(auth());
+        setup.policy = setup.policy.with_claim("tier", tier.into());
+        setup
+    };
+    let gate = setup("pro").start();
+    let mut client = gate.enter().await;
+    gate.sessions(1).await;
+    assert_eq!(gate.gate.reload(setup("pro").config()), 0);
+    assert_eq!(gate.gate.reload(setup("team").config()), 1);
+    let told = client.next().await.expect("a close").close();
+    assert_eq!(told, (4001, "policy_changed".into()));
+}
+
+fn claims(tier: &str) -> serde_json::Map<String, serde_json::Value> {
+    [("tier".to_owned(), tier.into())].into_iter().collect()
 }

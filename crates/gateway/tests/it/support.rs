@@ -366,6 +366,12 @@ impl Played {
     /// Accepts and switches protocols.
     pub(crate) async fn switch(&self) -> (String, Socket) {
         let (head, mut socket) = self.accept().await;
+        self.answer(&mut socket).await;
+        (head, socket)
+    }
+
+    /// Answers 101 to the handshake of [`TestGate::handshake`].
+    pub(crate) async fn answer(&self, socket: &mut Socket) {
         let answer = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\n\
                       upgrade: websocket\r\n\
                       sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
@@ -374,6 +380,5 @@ impl Played {
             .write_all(answer.as_bytes())
             .await
             .expect("written");
-        (head, socket)
     }
 }

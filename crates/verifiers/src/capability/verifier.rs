@@ -132,9 +132,11 @@ impl Verifier for CapabilityTokens {
     }
 
     fn vouches_for(&self, identity: &Identity) -> bool {
-        self.tokens
-            .iter()
-            .any(|token| identity.key_id() == Some(token.key_id()))
+        let named = |token: &NamedToken| {
+            let subject = self.subject.as_deref().unwrap_or_else(|| token.name());
+            identity.key_id() == Some(token.key_id()) && identity.subject() == subject
+        };
+        *identity.scopes() == self.scopes && self.tokens.iter().any(named)
     }
 }
 

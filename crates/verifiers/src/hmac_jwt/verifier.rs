@@ -166,6 +166,9 @@ impl HmacJwt {
         if let Some(issuer) = claims.text("iss") {
             identity = identity.with_issuer(issuer);
         }
+        if let Some(audience) = &self.audience {
+            identity = identity.with_audience(audience.clone());
+        }
         if let Some(id) = claims.text("jti") {
             identity = identity.with_credential_id(id);
         }
@@ -194,7 +197,10 @@ impl Verifier for HmacJwt {
 
     fn vouches_for(&self, identity: &Identity) -> bool {
         let issuer_holds = self.issuer.is_none() || self.issuer.as_deref() == identity.issuer();
+        let audience_holds =
+            self.audience.is_none() || self.audience.as_deref() == identity.audience();
         issuer_holds
+            && audience_holds
             && self
                 .keys
                 .iter()
