@@ -8,6 +8,7 @@ import socket
 import ssl
 import stat
 import subprocess
+import threading
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -17,7 +18,7 @@ from support import certs as certs_
 from support import configs, table, tokens
 from support.gate import run
 from support.process import clean_env, eventually
-from support.raw import TEXT, Raw, ask, request, upgrade
+from support.raw import BINARY, TEXT, Raw, ask, request, upgrade
 from support.upstreams import echo_frames
 
 BEARER = [("Authorization", f"Bearer {tokens.ALICE}")]
@@ -99,6 +100,25 @@ def test_http_2_is_agreed_for_plain_requests(tls_gate, certs, fastapi):
     body, told = result.stdout.rsplit("\n", 1)
     assert told == "2 200", result
     assert dict(json.loads(body)["headers"])["x-forwarded-proto"] == "https"
+
+
+def test_a_burst_over_tls_that_had_to_wait_is_no_stall(gate, files, echo, certs):
+    config = configs.base(files, echo.url, session={"stall": "1s"})
+    config["listener"] = [{"url": "wss://127.0.0.1:0", "tls_cert": certs.cert, "tls_key": certs.key}]
+    door = gate(config)
+    message = b"x" * (8 << 20)
+    with Raw(door.port, tls=context(certs), receive_buffer=32 * 1024) as raw:
+        raw.open("/", BEARER, host=f"localhost:{door.port}")
+        sender = threading.Thread(target=raw.send_frame, args=(BINARY, message))
+        sender.start()
+        received = b""
+        while len(received) < len(message):
+            received += raw.frame().payload
+        sender.join()
+        assert received == message
+        # Longer than a stall may last: what went out late has gone out.
+        assert raw.quiet(2)
+        echoes(raw)
 
 
 def test_a_handshake_that_stalls_in_tls_is_given_up(gate, files, echo, certs):

@@ -1,5 +1,7 @@
 //! Logs: for people on a terminal, as JSON otherwise. They go to standard error.
 
+mod json;
+
 use std::cell::RefCell;
 use std::io::{self, IsTerminal, Write};
 
@@ -36,11 +38,7 @@ pub(crate) fn start(format: Option<LogFormat>) -> anyhow::Result<()> {
         .with_writer(|| Lines);
     match format {
         LogFormat::Human => builder.with_ansi(output::is_coloured()).init(),
-        LogFormat::Json => builder
-            .json()
-            .with_current_span(false)
-            .with_span_list(false)
-            .init(),
+        LogFormat::Json => builder.event_format(json::JsonLine).init(),
     }
     Ok(())
 }

@@ -21,7 +21,7 @@ pub(super) async fn accept(
         (Some(config), Stream::Tcp(socket)) => (config.load_full(), socket),
         (_, plain) => return Some((plain, peer)),
     };
-    let shaken = timeout(limit, TlsAcceptor::from(config).accept(socket)).await;
+    let shaken = Box::pin(timeout(limit, TlsAcceptor::from(config).accept(socket))).await;
     let error = match shaken {
         Ok(Ok(encrypted)) => {
             let certificate = encrypted

@@ -66,7 +66,8 @@ pub(crate) async fn arrive(
         return Outcome::Answer(answer);
     }
     if head.uri.path() == check::PATH {
-        return Outcome::Answer(check::answer(worker, listener, &rules, &head, &peer).await);
+        let asked = check::answer(worker, listener, &rules, &head, &peer);
+        return Outcome::Answer(Box::pin(asked).await);
     }
     let arrival = Arrival::new(head, peer);
     let Some(entry) = rules.routes.find(arrival.path()) else {

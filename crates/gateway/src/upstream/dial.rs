@@ -53,9 +53,9 @@ async fn connect(target: &Target, tasks: &Tasks) -> Result<Stream, DialError> {
             let server = ServerName::try_from(name.clone()).map_err(|_| DialError::Name(name))?;
             let socket = tcp(authority, 443).await?;
             let connector = TlsConnector::from(Arc::clone(config));
-            Ok(Stream::ClientTls(Box::new(
-                connector.connect(server, socket).await?,
-            )))
+            // Boxed, as all that a plain connection must not carry room for.
+            let shaken = Box::pin(connector.connect(server, socket)).await?;
+            Ok(Stream::ClientTls(Box::new(shaken)))
         }
     }
 }
@@ -64,7 +64,7 @@ async fn tcp(authority: &Authority, default_port: u16) -> io::Result<TcpStream> 
     let port = authority.port_u16().unwrap_or(default_port);
     let socket = match host(authority).parse::<std::net::IpAddr>() {
         Ok(address) => TcpStream::connect((address, port)).await?,
-        Err(_) => TcpStream::connect((host(authority), port)).await?,
+        Err(_) => Box::pin(TcpStream::connect((host(authority), port))).await?,
     };
     // Small messages must not wait for a full segment.
     socket.set_nodelay(true)?;
