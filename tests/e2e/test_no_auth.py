@@ -98,9 +98,50 @@ def test_a_config_file_without_auth_is_refused_off_loopback_too(files, tmp_path)
     (tmp_path / "gate.toml").write_text(toml(config))
     result = run("serve", "--config", tmp_path / "gate.toml")
     assert result.returncode == 1
-    # The mend is told in the file's own words; the dangerous flag is for whoever looks for it.
     assert "refusing to start non-loopback websocket listener 0.0.0.0:0 without auth" in result.stderr
     assert "`auth.required = true`" in result.stderr
+    assert "--dangerously-allow-unauthenticated-remote" in result.stderr
+
+
+def test_a_reload_without_auth_is_refused_while_strangers_can_reach_a_listener(gate, files, echo):
+    """A reload moves no listener: what the file says of them now is not where the gate listens."""
+    config = configs.base(files, echo.url)
+    config["listener"][0]["url"] = "ws://0.0.0.0:0"
+    door = gate(config)
+    assert_shut(door)
+    config["listener"][0]["url"] = "ws://127.0.0.1:0"
+    config["auth"] = {"required": False}
+    door.reload(config)
+    failed = door.wait_record(lambda r: r["level"] == "ERROR" and r["target"] == "portcullis::reload", what="the refused reload")
+    for named in ("0.0.0.0:0", "`auth.required = true`", "--dangerously-allow-unauthenticated-remote"):
+        assert named in failed["fields"]["error"]
+    assert_shut(door)
+    assert echo.untouched()
+
+
+def test_a_remote_listener_that_a_reload_opens_by_the_flag_is_warned_of(gate, files, echo):
+    config = configs.base(files, echo.url)
+    config["listener"][0]["url"] = "ws://0.0.0.0:0"
+    door = gate(config, flags=["--dangerously-allow-unauthenticated-remote"])
+    config["listener"][0]["url"] = "ws://127.0.0.1:0"
+    config["auth"] = {"required": False}
+    door.reload(config)
+    door.wait_record(lambda r: r["fields"]["message"] == "reloaded", what="the reload")
+    ready = ask(door.port, request(path="/readyz", host=door.authority))
+    assert (ready.status, "unauthenticated" in ready.text) == (200, True)
+    assert_open(door)
+
+
+def test_a_reload_says_which_changes_of_a_listener_need_a_restart(gate, files, echo):
+    config = configs.base(files, echo.url)
+    door = gate(config)
+    config["listener"][0] |= {"hosts": ["gate.example"], "health_routes": False}
+    door.reload(config)
+    door.wait_record(lambda r: r["fields"]["message"] == "reloaded", what="the reload")
+    warned = [r["fields"]["message"] for r in door.records() if r["level"] == "WARN"]
+    for key in ("`hosts`", "`health_routes`"):
+        assert [line for line in warned if key in line and "restart" in line], warned
+    assert ask(door.port, request(path="/healthz", host=door.authority)).status == 200
 
 
 def test_the_dangerous_flag_is_obeyed_and_warned_of_in_log_banner_and_readyz(gate):

@@ -35,3 +35,4 @@ pub use self::gate::{BoundAddress, Gate, StartError, StartOptions};
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub use self::relay::fuzzing;
+pub use self::routes::find_route;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
 use portcullis_boundary::Boundary;
-use portcullis_boundary::limits::Limiter;
+use portcullis_boundary::limits::{Limiter, Limits};
 
 use crate::config::{Pattern, Route};
 
@@ -70,6 +70,13 @@ impl Routes {
     }
 }
 
+/// The route to which a gate with these routes brings `path`, for whoever explains what a gate does.
+#[must_use]
+pub fn find_route(routes: &[Route], path: &str) -> Option<Arc<Route>> {
+    let routes = Routes::new(routes.to_vec(), &Limiter::new(Limits::default()));
+    routes.find(path).map(|entry| Arc::clone(&entry.route))
+}
+
 /// Whether a path has a segment `..`, however it is written, or one that some servers take for it.
 fn climbs(path: &str) -> bool {
     let decoded = percent_decode_str(path).decode_utf8_lossy();
@@ -108,7 +115,6 @@ fn normalise(path: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use portcullis_boundary::Policy;
-    use portcullis_boundary::limits::Limits;
     use portcullis_boundary::policy::Auth;
     use portcullis_boundary::session::Terms;
 

@@ -15,7 +15,8 @@ use portcullis_boundary::denial::status;
 use portcullis_boundary::limits::Limiter;
 use portcullis_boundary::policy::{Auth, Delivery, HostRule};
 use portcullis_boundary::{Arrival, Credential, Peer, Policy, Refusal, RefusalKind, Rule};
-use portcullis_gateway::config::{GateConfig, Pattern, Route};
+use portcullis_gateway::config::GateConfig;
+use portcullis_gateway::find_route;
 use serde_json::{Value, json};
 
 /// What is asked.
@@ -73,9 +74,11 @@ pub(crate) fn answer(config: &GateConfig, question: Question) -> anyhow::Result<
         outcome: Outcome::Admitted,
         path,
     };
-    let Some(route) = find(&config.routes, &answer.path) else {
+    let Some(route) = find_route(&config.routes, &answer.path) else {
         let policy = Policy::new("none", Auth::Public);
-        let refusal = Refusal::new(RefusalKind::ResourceUnknown).because("no route has this path");
+        let refusal = question.hosts.check(&arrival).err().unwrap_or_else(|| {
+            Refusal::new(RefusalKind::ResourceUnknown).because("no route has this path")
+        });
         answer.outcome = refused(refusal, &policy, &arrival);
         return Ok(answer);
     };
@@ -143,20 +146,6 @@ fn walk(
             Decision::Reserve(question) => question.ask(&limiter),
         };
     }
-}
-
-/// The most specific route: an exact path, or else the longest prefix.
-fn find<'a>(routes: &'a [Route], path: &str) -> Option<&'a Route> {
-    let fits = routes.iter().filter(|route| match &route.pattern {
-        Pattern::Exact(exact) => **exact == *path,
-        Pattern::Prefix(prefix) => path
-            .strip_prefix(&**prefix)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
-    });
-    fits.max_by_key(|route| match &route.pattern {
-        Pattern::Exact(_) => (true, 0),
-        Pattern::Prefix(prefix) => (false, prefix.len()),
-    })
 }
 
 fn refused(refusal: Refusal, policy: &Policy, arrival: &Arrival) -> Outcome {
@@ -248,14 +237,14 @@ impl Answer {
         let failed = match &self.outcome {
             Outcome::Admitted => None,
             Outcome::AwaitsFirstMessage => Some(Rule::Credential),
-            // A path without a route is refused before any rule is asked.
-            Outcome::Refused { refusal, .. } => Some(refusal.rule().unwrap_or(Rule::Host)),
+            Outcome::Refused { refusal, .. } => refusal.rule(),
         };
         let is_unruled = self.route.is_none();
         Rule::ALL.into_iter().map(move |rule| {
             let is_about_identity = rule >= Rule::Credential && rule < Rule::Limits;
             let step = match failed {
-                _ if is_unruled => Step::NotReached,
+                // Rule 1 is the listener's; the others are those of a route.
+                _ if is_unruled && rule > Rule::Host => Step::NotReached,
                 Some(failed) if rule > failed => Step::NotReached,
                 Some(failed) if rule == failed => match self.outcome {
                     Outcome::AwaitsFirstMessage => Step::NotReached,
@@ -331,4 +320,55 @@ pub(crate) fn render(answer: &Answer) -> String {
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+    use portcullis_boundary::limits::Limits;
+    use portcullis_boundary::session::Terms;
+    use portcullis_gateway::config::{Builtin, Pattern, Route, Target, Timeouts, Upstream};
+
+    use super::*;
+
+    fn decided(path: &str, host: &str) -> Value {
+        let route = |path: &str| Route {
+            pattern: Pattern::parse(path).expect("a pattern"),
+            policy: Arc::new(Policy::new(path, Auth::Public)),
+            terms: Arc::new(Terms::default()),
+            upstream: Upstream::new(Target::Builtin(Builtin::Echo)),
+        };
+        let config = GateConfig {
+            routes: vec![route("/public/*"), route("/admin")],
+            limits: Limits::default(),
+            timeouts: Timeouts::default(),
+            warnings: Vec::new(),
+        };
+        let request = Request::get(path).header("host", host).body(());
+        let question = Question {
+            head: request.expect("a request").into_parts().0,
+            peer: [127, 0, 0, 1].into(),
+            hosts: Arc::new(HostRule::Loopback),
+            first_message: None,
+        };
+        answer(&config, question).expect("an answer").to_json()
+    }
+
+    #[test]
+    fn a_path_has_the_route_that_the_gate_gives_it() {
+        assert_eq!(decided("/public/x", "localhost")["route"], "/public/*");
+        for path in ["/public/../admin", "//admin", "/%61dmin", "/nowhere"] {
+            let answer = decided(path, "localhost");
+            assert_eq!(answer["code"], "resource_unknown", "{path}");
+            assert_eq!(answer["rules"][0]["outcome"], "pass", "{path}");
+            assert_eq!(answer["rules"][1]["outcome"], "not reached", "{path}");
+        }
+    }
+
+    #[test]
+    fn where_no_route_is_the_host_counts_all_the_same() {
+        let answer = decided("/nowhere", "rebound.example");
+        assert_eq!(answer["code"], "host_forbidden");
+        assert_eq!(answer["rules"][0]["outcome"], "fail");
+    }
 }

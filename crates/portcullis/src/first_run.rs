@@ -99,13 +99,8 @@ impl FirstRun {
             }
         }
         let warnings = if is_open {
-            let advice = "unset `PORTCULLIS_AUTH_REQUIRED`";
-            config::open_door_warnings(
-                &overrides.doors,
-                overrides.allow_unauthenticated_remote,
-                advice,
-            )
-            .map_err(anyhow::Error::msg)?
+            config::open_warnings(&overrides.listeners, overrides, config::UNSET_SWITCH)
+                .map_err(anyhow::Error::msg)?
         } else {
             Vec::new()
         };
@@ -118,7 +113,7 @@ impl FirstRun {
                 timeouts,
                 warnings,
             },
-            doors: overrides.doors.clone(),
+            listeners: overrides.listeners.clone(),
             admin: overrides.admin,
             files: vec![self.token_file.clone()],
             notes: token

@@ -18,9 +18,9 @@ use portcullis_verifiers::hmac_jwt::{Algorithm, HmacSecret};
 use portcullis_verifiers::secret_file::SecretFile;
 use portcullis_verifiers::{CapabilityTokens, ConfigError};
 
-use crate::cli::door::{DoorArgs, SignalArg, WsAuth};
+use crate::cli::gate::{GateArgs, SignalArg, WsAuth};
 use crate::config::{
-    self, ClientAuth, Door, JwtRecipe, ListenUrl, Overrides, Recipe, Settings, UpstreamUrl,
+    self, ClientAuth, JwtRecipe, ListenUrl, ListenerPlan, Overrides, Recipe, Settings, UpstreamUrl,
 };
 
 const NEEDS_AUTH: &str =
@@ -62,7 +62,7 @@ enum WsAuthPlan {
 /// # Errors
 ///
 /// The app-server's own texts.
-pub(crate) fn check(args: &DoorArgs) -> anyhow::Result<()> {
+pub(crate) fn check(args: &GateArgs) -> anyhow::Result<()> {
     plan(args).map(drop)
 }
 
@@ -71,7 +71,7 @@ pub(crate) fn check(args: &DoorArgs) -> anyhow::Result<()> {
 /// # Errors
 ///
 /// The app-server's own texts, and those of this program for what that server does not have.
-pub(crate) fn settings(args: &DoorArgs, overrides: &Overrides) -> anyhow::Result<Settings> {
+pub(crate) fn settings(args: &GateArgs, overrides: &Overrides) -> anyhow::Result<Settings> {
     let plan = plan(args)?;
     let Some(url) = args.upstream.clone() else {
         bail!(
@@ -85,17 +85,12 @@ pub(crate) fn settings(args: &DoorArgs, overrides: &Overrides) -> anyhow::Result
     let is_off = matches!(auth, Auth::Off);
     let route = route(args, url, auth, has_verifier, &mut kept)?;
     let warnings = if is_off {
-        let advice = if has_verifier {
-            "unset `PORTCULLIS_AUTH_REQUIRED`"
+        let mend = if has_verifier {
+            config::UNSET_SWITCH
         } else {
             CONFIGURE_AUTH
         };
-        config::open_door_warnings(
-            &overrides.doors,
-            overrides.allow_unauthenticated_remote,
-            advice,
-        )
-        .map_err(anyhow::Error::msg)?
+        config::open_warnings(&overrides.listeners, overrides, mend).map_err(anyhow::Error::msg)?
     } else {
         Vec::new()
     };
@@ -108,7 +103,7 @@ pub(crate) fn settings(args: &DoorArgs, overrides: &Overrides) -> anyhow::Result
             timeouts,
             warnings,
         },
-        doors: overrides.doors.clone(),
+        listeners: overrides.listeners.clone(),
         admin: overrides.admin,
         files: kept.files,
         notes: kept.notes,
@@ -131,7 +126,7 @@ impl Kept {
     }
 }
 
-fn plan(args: &DoorArgs) -> anyhow::Result<WsAuthPlan> {
+fn plan(args: &GateArgs) -> anyhow::Result<WsAuthPlan> {
     let has_token = args.ws_token_file.is_some() || args.ws_token_sha256.is_some();
     let has_signed = args.ws_shared_secret_file.is_some()
         || args.ws_issuer.is_some()
@@ -173,7 +168,7 @@ fn plan(args: &DoorArgs) -> anyhow::Result<WsAuthPlan> {
 }
 
 fn verifier(
-    args: &DoorArgs,
+    args: &GateArgs,
     plan: &WsAuthPlan,
     kept: &mut Kept,
 ) -> anyhow::Result<Option<Arc<dyn DynVerifier>>> {
@@ -204,7 +199,7 @@ fn verifier(
 }
 
 fn auth(
-    args: &DoorArgs,
+    args: &GateArgs,
     verifier: Option<Arc<dyn DynVerifier>>,
     required: Option<bool>,
 ) -> anyhow::Result<Auth> {
@@ -225,7 +220,7 @@ fn auth(
 }
 
 fn route(
-    args: &DoorArgs,
+    args: &GateArgs,
     url: UpstreamUrl,
     auth: Auth,
     is_app_server: bool,
@@ -273,7 +268,7 @@ fn route(
 }
 
 fn upstream(
-    args: &DoorArgs,
+    args: &GateArgs,
     url: UpstreamUrl,
     is_app_server: bool,
     kept: &mut Kept,
@@ -307,7 +302,7 @@ fn upstream(
 /// # Errors
 ///
 /// Which name does not resolve, or which file cannot be used.
-pub(crate) fn doors(args: &DoorArgs) -> anyhow::Result<Vec<Door>> {
+pub(crate) fn listeners(args: &GateArgs) -> anyhow::Result<Vec<ListenerPlan>> {
     let mut urls = args.listen.clone();
     if urls.is_empty() {
         urls.push(config::DEFAULT_URL.parse()?);
@@ -323,11 +318,11 @@ pub(crate) fn doors(args: &DoorArgs) -> anyhow::Result<Vec<Door>> {
         .map(|name| config::host_name(name).map_err(anyhow::Error::msg));
     let hosts: Vec<Box<str>> = hosts.collect::<anyhow::Result<_>>()?;
     urls.into_iter()
-        .map(|url| door(args, url, &hosts))
+        .map(|url| listener(args, url, &hosts))
         .collect()
 }
 
-fn door(args: &DoorArgs, url: ListenUrl, hosts: &[Box<str>]) -> anyhow::Result<Door> {
+fn listener(args: &GateArgs, url: ListenUrl, hosts: &[Box<str>]) -> anyhow::Result<ListenerPlan> {
     let address = url
         .resolve()
         .with_context(|| format!("cannot resolve `{url}`"))?;
@@ -350,7 +345,7 @@ fn door(args: &DoorArgs, url: ListenUrl, hosts: &[Box<str>]) -> anyhow::Result<D
 }
 
 /// The files of the flags that hold certificates, which are watched too.
-pub(crate) fn tls_files(args: &DoorArgs) -> impl Iterator<Item = PathBuf> {
+pub(crate) fn tls_files(args: &GateArgs) -> impl Iterator<Item = PathBuf> {
     let files = [&args.tls_cert, &args.tls_key, &args.tls_client_ca];
     files
         .into_iter()

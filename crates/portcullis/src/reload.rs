@@ -4,12 +4,13 @@
 //! stay, and the log says why.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use portcullis_gateway::Gate;
 
-use crate::config::{Door, Settings};
+use crate::config::{ListenerPlan, Settings};
 use crate::first_run::FirstRun;
 use crate::settings::{Source, explain_error};
 
@@ -20,13 +21,18 @@ const LOOK_EVERY: Duration = Duration::from_millis(400);
 /// Reads settings again and gives them to the gate.
 pub(crate) struct Reloader {
     source: Source,
-    doors: Vec<Door>,
+    listeners: Vec<ListenerPlan>,
+    admin: Option<SocketAddr>,
 }
 
 impl Reloader {
-    /// Reads from `source`, for a gate with these listeners.
-    pub(crate) const fn new(source: Source, doors: Vec<Door>) -> Self {
-        Self { source, doors }
+    /// Reads from `source`, for a gate that started with `settings`.
+    pub(crate) fn new(source: Source, settings: &Settings) -> Self {
+        Self {
+            source,
+            listeners: settings.listeners.clone(),
+            admin: settings.admin,
+        }
     }
 
     /// The first run, if this is one.
@@ -36,7 +42,7 @@ impl Reloader {
 
     /// Reloads, and says in the log how it went. Without new settings, the old ones stay.
     pub(crate) fn reload(&self, gate: &Gate) -> Option<Settings> {
-        let settings = match self.source.load() {
+        let settings = match self.source.load(&self.listeners) {
             Ok(settings) => settings,
             Err(error) => {
                 let why = explain_error(&error, false);
@@ -45,7 +51,13 @@ impl Reloader {
                 return None;
             }
         };
-        self.take_certificates(&settings.doors);
+        for what in needs_restart(&self.listeners, &settings.listeners) {
+            tracing::warn!(target: "portcullis::reload", "{what}");
+        }
+        if settings.admin != self.admin {
+            tracing::warn!(target: "portcullis::reload", "the admin listener has changed; restart to move it");
+        }
+        self.take_certificates(&settings.listeners);
         let ended = gate.reload(settings.gate.clone());
         for warning in settings.gate.warnings.iter().chain(&settings.notes) {
             tracing::warn!(target: "portcullis", "{warning}");
@@ -55,25 +67,59 @@ impl Reloader {
         Some(settings)
     }
 
-    /// New certificates count for new connections. The addresses themselves stay until a restart.
-    fn take_certificates(&self, fresh: &[Door]) {
-        let urls = |doors: &[Door]| {
-            doors
-                .iter()
-                .map(|door| door.url.clone())
-                .collect::<Vec<_>>()
-        };
-        if urls(&self.doors) != urls(fresh) {
-            tracing::warn!(target: "portcullis::reload", "listeners have changed, which a reload does not; restart to move them");
-        }
-        for door in &self.doors {
-            let same = fresh.iter().find(|other| other.url == door.url);
-            let fresh = same.and_then(|other| other.listener.tls.as_ref());
-            if let (Some(tls), Some(fresh)) = (&door.listener.tls, fresh) {
+    /// New certificates count for new connections.
+    fn take_certificates(&self, fresh: &[ListenerPlan]) {
+        for (index, plan) in self.listeners.iter().enumerate() {
+            let fresh =
+                counterpart(fresh, index, plan).and_then(|other| other.listener.tls.as_ref());
+            if let (Some(tls), Some(fresh)) = (&plan.listener.tls, fresh) {
                 tls.store(fresh.load_full());
             }
         }
     }
+}
+
+/// What was changed of the listeners and does not count before a restart.
+fn needs_restart(running: &[ListenerPlan], fresh: &[ListenerPlan]) -> Vec<String> {
+    let urls = |plans: &[ListenerPlan]| plans.iter().map(|plan| plan.url.to_string()).collect();
+    let (open, written): (Vec<String>, Vec<String>) = (urls(running), urls(fresh));
+    let mut found = Vec::new();
+    if open != written {
+        found.push(format!(
+            "listeners have changed to {}, and the gate still listens at {}; restart to move them",
+            written.join(", "),
+            open.join(", ")
+        ));
+    }
+    for (index, plan) in running.iter().enumerate() {
+        let Some(other) = counterpart(fresh, index, plan) else {
+            continue;
+        };
+        let (old, new) = (&plan.listener, &other.listener);
+        let changed = [
+            ("hosts", old.hosts != new.hosts),
+            ("health_routes", old.health_routes != new.health_routes),
+        ];
+        for (key, _) in changed.into_iter().filter(|(_, differs)| *differs) {
+            let url = &plan.url;
+            found.push(format!(
+                "`{key}` of listener {url} has changed, and the old one still counts; restart to change it"
+            ));
+        }
+    }
+    found
+}
+
+/// The listener among `fresh` that stands for the running one: of several with one URL, as port 0
+/// allows, the one at its place.
+fn counterpart<'a>(
+    fresh: &'a [ListenerPlan],
+    index: usize,
+    running: &ListenerPlan,
+) -> Option<&'a ListenerPlan> {
+    let is_same = |plan: &&ListenerPlan| plan.url == running.url;
+    let at_its_place = fresh.get(index).filter(is_same);
+    at_its_place.or_else(|| fresh.iter().find(is_same))
 }
 
 /// Tells when one of some files has changed.
@@ -152,6 +198,50 @@ fn inode(_: &std::fs::Metadata) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::open;
+
+    fn listener(url: &str, hosts: &[&str], health_routes: bool) -> ListenerPlan {
+        let url: crate::config::ListenUrl = url.parse().expect("a URL");
+        let address = url.resolve().expect("an address");
+        let hosts: Vec<Box<str>> = hosts.iter().map(|host| Box::from(*host)).collect();
+        open(url, address, None, &hosts, health_routes)
+    }
+
+    #[test]
+    fn what_a_reload_leaves_as_it_was_is_named() {
+        let url = "ws://127.0.0.1:0";
+        let running = [
+            listener(url, &["a.example"], true),
+            listener(url, &["b.example"], true),
+        ];
+        assert_eq!(needs_restart(&running, &running), Vec::<String>::new());
+        let cases = [
+            (
+                listener(url, &["c.example"], true),
+                "`hosts` of listener ws://127.0.0.1:0",
+            ),
+            (
+                listener(url, &["b.example"], false),
+                "`health_routes` of listener ws://127.0.0.1:0",
+            ),
+            (
+                listener("ws://127.0.0.1:7701", &["b.example"], true),
+                "listeners have changed to ws://127.0.0.1:0, ws://127.0.0.1:7701, and the gate still listens at ws://127.0.0.1:0, ws://127.0.0.1:0",
+            ),
+        ];
+        for (second, told) in cases {
+            let [first, _] = running.clone();
+            let found = needs_restart(&running, &[first, second]);
+            assert!(
+                found.iter().any(|line| line.starts_with(told)),
+                "{told}: {found:?}"
+            );
+            assert!(
+                found.iter().all(|line| line.contains("restart")),
+                "{found:?}"
+            );
+        }
+    }
 
     #[tokio::test]
     async fn a_file_that_is_replaced_has_changed() {

@@ -13,7 +13,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::admin::Admin;
 use crate::banner::{self, Place};
-use crate::config::{Door, Settings};
+use crate::config::{ListenerPlan, Settings};
 use crate::first_run::FirstRun;
 use crate::output::{self, Exit};
 use crate::reload::{Reloader, Watch};
@@ -35,7 +35,7 @@ pub(crate) fn run(
         .enable_all()
         .build()
         .context("cannot start a runtime")?;
-    let listeners = settings.doors.iter().map(|door| door.listener.clone());
+    let listeners = settings.listeners.iter().map(|plan| plan.listener.clone());
     let gate = Gate::start(
         settings.gate.clone(),
         listeners.collect(),
@@ -76,7 +76,7 @@ impl Life {
             ends: Ends::new().context(what)?,
             hangups: signal(SignalKind::hangup()).context(what)?,
             watch: Watch::new(&settings.files),
-            reloader: Reloader::new(source, settings.doors.clone()),
+            reloader: Reloader::new(source, settings),
             drain_timeout: settings.gate.timeouts.drain,
         })
     }
@@ -147,8 +147,8 @@ fn say_open(
     for warning in settings.gate.warnings.iter().chain(&settings.notes) {
         tracing::warn!(target: "portcullis", "{warning}");
     }
-    let places = settings.doors.iter().zip(gate.addresses());
-    let places: Vec<Place> = places.map(|(door, bound)| place(door, bound)).collect();
+    let places = settings.listeners.iter().zip(gate.addresses());
+    let places: Vec<Place> = places.map(|(plan, bound)| place(plan, bound)).collect();
     let admin = admin.map(|admin| admin.address().to_string());
     let mut text = banner::banner(&places, admin.as_deref(), &settings.gate.warnings);
     let reachable = places.iter().find(|place| !place.is_unix);
@@ -161,7 +161,7 @@ fn say_open(
     Ok(())
 }
 
-fn place(door: &Door, bound: &BoundAddress) -> Place {
+fn place(plan: &ListenerPlan, bound: &BoundAddress) -> Place {
     let (address, encrypted, is_unix) = match bound {
         BoundAddress::Tcp { address, tls } => (address.to_string(), *tls, false),
         BoundAddress::Unix(path) => (path.display().to_string(), false, true),
@@ -170,8 +170,8 @@ fn place(door: &Door, bound: &BoundAddress) -> Place {
         encrypted,
         address,
         is_unix,
-        health_routes: door.listener.health_routes,
-        is_local: door.is_local(),
+        health_routes: plan.listener.health_routes,
+        is_local: plan.is_local(),
     }
 }
 

@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use anyhow::bail;
 
-use crate::cli::door::DoorArgs;
-use crate::config::{self, LoadError, Overrides, Settings};
+use crate::cli::gate::GateArgs;
+use crate::config::{self, ListenerPlan, LoadError, Overrides, Settings};
 use crate::first_run::FirstRun;
 use crate::flags;
 
 /// Where settings come from.
 #[derive(Debug)]
 pub(crate) struct Source {
-    args: DoorArgs,
+    args: GateArgs,
     rest: Rest,
     kind: Kind,
 }
@@ -42,7 +42,7 @@ impl Source {
     /// # Errors
     ///
     /// The flags that contradict each other, and why a first run is not possible.
-    pub(crate) fn new(args: DoorArgs, rest: Rest) -> anyhow::Result<Self> {
+    pub(crate) fn new(args: GateArgs, rest: Rest) -> anyhow::Result<Self> {
         flags::check(&args)?;
         let kind = match &args.config {
             Some(path) => Kind::File(path.clone()),
@@ -60,21 +60,22 @@ impl Source {
         }
     }
 
-    /// Reads the settings, now or once more.
+    /// Reads the settings, at first, or once more for a gate that runs with the listeners `running`.
     ///
     /// # Errors
     ///
     /// What is wrong with them.
-    pub(crate) fn load(&self) -> anyhow::Result<Settings> {
+    pub(crate) fn load(&self, running: &[ListenerPlan]) -> anyhow::Result<Settings> {
         let names_listeners = !self.args.listen.is_empty();
-        let doors = match &self.kind {
+        let listeners = match &self.kind {
             Kind::File(_) if !names_listeners => Vec::new(),
-            Kind::File(_) | Kind::Flags | Kind::FirstRun(_) => flags::doors(&self.args)?,
+            Kind::File(_) | Kind::Flags | Kind::FirstRun(_) => flags::listeners(&self.args)?,
         };
         let overrides = Overrides {
             auth_required: auth_required()?,
             allow_unauthenticated_remote: self.args.dangerously_allow_unauthenticated_remote,
-            doors,
+            listeners,
+            running: running.to_vec(),
             admin: self.rest.admin,
             drain: self.rest.drain,
         };

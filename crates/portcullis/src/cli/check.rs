@@ -72,9 +72,9 @@ fn good(file: &str, settings: &Settings, as_json: bool) -> String {
         .chain(&settings.notes)
         .collect();
     let listeners: Vec<String> = settings
-        .doors
+        .listeners
         .iter()
-        .map(|door| door.url.to_string())
+        .map(|plan| plan.url.to_string())
         .collect();
     let routes = &settings.gate.routes;
     if as_json {

@@ -8,8 +8,8 @@ use http::header::{HOST, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Uri, header};
 
-use super::door::DoorArgs;
-use crate::config::{Door, Settings};
+use super::gate::GateArgs;
+use crate::config::{ListenerPlan, Settings};
 use crate::explain::{Question, answer, render};
 use crate::output::{self, Exit};
 use crate::settings::{Rest, Source};
@@ -19,7 +19,7 @@ use crate::settings::{Rest, Source};
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct ExplainArgs {
     #[command(flatten)]
-    door: DoorArgs,
+    gate: GateArgs,
 
     /// The URL or path that is asked for
     #[arg(
@@ -81,17 +81,17 @@ Exit codes: 0 admitted, 4 refused";
 
 /// Explains.
 pub(crate) fn run(args: ExplainArgs) -> anyhow::Result<Exit> {
-    if args.door.config.is_none() && !args.door.describes_a_route() {
+    if args.gate.config.is_none() && !args.gate.describes_a_route() {
         bail!(
             "say what is asked, with --config FILE or with the flags of `serve`, such as --upstream URL"
         );
     }
-    let settings = Source::new(args.door.clone(), Rest::default())?.load()?;
-    let door = door(&settings, &args.url).context("there is no listener")?;
+    let settings = Source::new(args.gate.clone(), Rest::default())?.load(&[])?;
+    let plan = listener(&settings, &args.url).context("there is no listener")?;
     let question = Question {
-        head: head(&args, door)?,
+        head: head(&args, plan)?,
         peer: args.peer,
-        hosts: door.listener.hosts.clone(),
+        hosts: plan.listener.hosts.clone(),
         first_message: args.first_message,
     };
     let answer = answer(&settings.gate, question)?;
@@ -108,16 +108,16 @@ pub(crate) fn run(args: ExplainArgs) -> anyhow::Result<Exit> {
 }
 
 /// The listener that the URL means by its port, or else the first.
-fn door<'a>(settings: &'a Settings, url: &Uri) -> Option<&'a Door> {
+fn listener<'a>(settings: &'a Settings, url: &Uri) -> Option<&'a ListenerPlan> {
     let port = url.port_u16();
-    let doors = &settings.doors;
-    let same = doors
+    let listeners = &settings.listeners;
+    let same = listeners
         .iter()
-        .find(|door| port.is_some() && door.url.port() == port);
-    same.or_else(|| doors.first())
+        .find(|plan| port.is_some() && plan.url.port() == port);
+    same.or_else(|| listeners.first())
 }
 
-fn head(args: &ExplainArgs, door: &Door) -> anyhow::Result<Parts> {
+fn head(args: &ExplainArgs, plan: &ListenerPlan) -> anyhow::Result<Parts> {
     let target = args
         .url
         .path_and_query()
@@ -134,7 +134,7 @@ fn head(args: &ExplainArgs, door: &Door) -> anyhow::Result<Parts> {
         Ok(())
     };
     let host = args.url.authority().map(ToString::to_string);
-    complete(HOST, &host.unwrap_or_else(|| door.url.authority()))?;
+    complete(HOST, &host.unwrap_or_else(|| plan.url.authority()))?;
     if args.websocket || matches!(args.url.scheme_str(), Some("ws" | "wss")) {
         complete(header::CONNECTION, "Upgrade")?;
         complete(header::UPGRADE, "websocket")?;

@@ -3,8 +3,8 @@
 mod check;
 mod codes;
 mod completions;
-pub(crate) mod door;
 mod explain;
+pub(crate) mod gate;
 mod serve;
 mod token;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::door::DoorArgs;
+use super::gate::GateArgs;
 use crate::config;
 use crate::logging::{self, LogFormat};
 use crate::output::Exit;
@@ -19,7 +19,7 @@ use crate::settings::{Rest, Source};
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct ServeArgs {
     #[command(flatten)]
-    door: DoorArgs,
+    gate: GateArgs,
 
     /// Where operators find /metrics, /healthz and /readyz
     #[arg(long, value_name = "ADDRESS")]
@@ -67,8 +67,8 @@ pub(crate) fn run(args: ServeArgs) -> anyhow::Result<Exit> {
         drain: args.drain_timeout,
         state_dir: args.state_dir,
     };
-    let source = Source::new(args.door, rest)?;
-    let settings = source.load()?;
+    let source = Source::new(args.gate, rest)?;
+    let settings = source.load(&[])?;
     logging::start(args.log_format)?;
     run::run(source, &settings, args.workers)
 }

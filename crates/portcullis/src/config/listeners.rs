@@ -17,16 +17,16 @@ use super::urls::ListenUrl;
 /// Where a gate listens when nothing else is said.
 pub(crate) const DEFAULT_URL: &str = "ws://127.0.0.1:7700";
 
-/// A place where a gate listens, and its certificate's files.
+/// A listener as it was asked for.
 #[derive(Clone, Debug)]
-pub(crate) struct Door {
+pub(crate) struct ListenerPlan {
     /// What the gate is told.
     pub(crate) listener: Listener,
     /// Its URL, as it was written.
     pub(crate) url: ListenUrl,
 }
 
-impl Door {
+impl ListenerPlan {
     /// Where it listens, as messages say it.
     pub(crate) fn address(&self) -> String {
         match &self.listener.address {
@@ -45,12 +45,16 @@ impl Door {
 }
 
 /// The listeners of a file; the default one when there is none.
-pub(super) fn build(builder: &mut Builder, listeners: &[At<file::Listener>]) -> Vec<Door> {
+pub(super) fn build(builder: &mut Builder, listeners: &[At<file::Listener>]) -> Vec<ListenerPlan> {
     if listeners.is_empty() {
-        return default_door().into_iter().collect();
+        return default_plan().into_iter().collect();
     }
-    let doors = listeners.iter().map(|listener| door(builder, listener));
-    doors.collect::<Vec<_>>().into_iter().flatten().collect()
+    let listeners = listeners.iter().map(|listener| plan(builder, listener));
+    listeners
+        .collect::<Vec<_>>()
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// The listener at `url`, as the file and the flags have it.
@@ -60,7 +64,7 @@ pub(crate) fn open(
     tls: Option<ServerConfig>,
     hosts: &[Box<str>],
     health_routes: bool,
-) -> Door {
+) -> ListenerPlan {
     let is_local = matches!(&address, ListenAddress::Tcp(address) if address.ip().is_loopback());
     let listener = Listener {
         address,
@@ -68,10 +72,10 @@ pub(crate) fn open(
         hosts: Arc::new(host_rule(is_local, hosts)),
         health_routes,
     };
-    Door { listener, url }
+    ListenerPlan { listener, url }
 }
 
-fn default_door() -> Option<Door> {
+fn default_plan() -> Option<ListenerPlan> {
     let url: ListenUrl = DEFAULT_URL.parse().ok()?;
     let address = url.resolve().ok()?;
     Some(open(url, address, None, &[], true))
@@ -96,7 +100,7 @@ fn host_rule(is_local: bool, hosts: &[Box<str>]) -> HostRule {
     HostRule::Names(hosts.iter().cloned().chain(own).collect())
 }
 
-fn door(builder: &mut Builder, listener: &At<file::Listener>) -> Option<Door> {
+fn plan(builder: &mut Builder, listener: &At<file::Listener>) -> Option<ListenerPlan> {
     let At { value, span } = listener;
     let written = &value.url;
     let mend = "write \"ws://HOST:PORT\", \"wss://HOST:PORT\" or \"unix://PATH\"";

@@ -30,7 +30,7 @@ use portcullis_gateway::config::{GateConfig, Timeouts};
 
 use self::builder::Builder;
 pub(crate) use self::file::ClientAuth;
-pub(crate) use self::listeners::{DEFAULT_URL, Door, host_name, open};
+pub(crate) use self::listeners::{DEFAULT_URL, ListenerPlan, host_name, open};
 pub(crate) use self::paths::{expand, home};
 use self::problem::Problem;
 pub(crate) use self::problem::Problems;
@@ -49,7 +49,7 @@ pub(crate) struct Settings {
     /// What the gate is told.
     pub(crate) gate: GateConfig,
     /// Where it listens.
-    pub(crate) doors: Vec<Door>,
+    pub(crate) listeners: Vec<ListenerPlan>,
     /// Where operators find it.
     pub(crate) admin: Option<SocketAddr>,
     /// The files that it was read from; when one changes, it is read again.
@@ -66,7 +66,9 @@ pub(crate) struct Overrides {
     /// Whether a gate without authentication may listen to strangers.
     pub(crate) allow_unauthenticated_remote: bool,
     /// The listeners, instead of the file's.
-    pub(crate) doors: Vec<Door>,
+    pub(crate) listeners: Vec<ListenerPlan>,
+    /// On a reload, the listeners of the gate that runs: they stay as they are, whatever is read.
+    pub(crate) running: Vec<ListenerPlan>,
     /// The admin listener, instead of the file's.
     pub(crate) admin: Option<SocketAddr>,
     /// How long draining may take, instead of the file's.
@@ -124,51 +126,71 @@ pub(crate) fn parse(
     };
     let required = overrides.auth_required.unwrap_or(file.auth.required);
     if !required {
-        let advice = "set `auth.required = true`";
-        settings.gate.warnings = open_door_warnings(
-            &settings.doors,
-            overrides.allow_unauthenticated_remote,
-            advice,
-        )
-        .map_err(LoadError::Refused)?;
+        let mend = match overrides.auth_required {
+            Some(_) => UNSET_SWITCH,
+            None => {
+                "set `auth.required = true`, or let strangers in with `--dangerously-allow-unauthenticated-remote`"
+            }
+        };
+        settings.gate.warnings =
+            open_warnings(&settings.listeners, overrides, mend).map_err(LoadError::Refused)?;
     }
     Ok(settings)
 }
+
+/// The mend where the environment has switched authentication off.
+pub(crate) const UNSET_SWITCH: &str = "unset `PORTCULLIS_AUTH_REQUIRED`, or let strangers in with `--dangerously-allow-unauthenticated-remote`";
 
 /// What to warn of when authentication is off.
 ///
 /// # Errors
 ///
-/// The refusal to start where strangers can reach a listener and nobody said that they may.
-pub(crate) fn open_door_warnings(
-    doors: &[Door],
-    allowed: bool,
-    advice: &str,
+/// The refusal to start where strangers can reach a listener and nobody said that they may; or to
+/// go on so where they can reach one that is open already.
+pub(crate) fn open_warnings(
+    listeners: &[ListenerPlan],
+    overrides: &Overrides,
+    mend: &str,
 ) -> Result<Vec<String>, String> {
-    let remote = doors.iter().filter(|door| !door.is_local());
-    let remote: Vec<String> = remote.map(|door| door.address()).collect();
-    match remote.first() {
-        None => Ok(Vec::new()),
-        Some(address) if !allowed => Err(format!(
-            "refusing to start non-loopback websocket listener {address} without auth; {advice}"
-        )),
-        Some(_) => Ok(remote
-            .iter()
-            .map(|address| {
-                format!("authentication is off, and anybody who reaches {address} is let in (--dangerously-allow-unauthenticated-remote)")
-            })
-            .collect()),
+    let asked_for = remote(listeners);
+    let running = remote(&overrides.running);
+    if !overrides.allow_unauthenticated_remote {
+        if let Some(address) = running.first() {
+            return Err(format!(
+                "refusing to go on without auth while non-loopback websocket listener {address} is open, which only a restart moves; restart, or {mend}"
+            ));
+        }
+        if let Some(address) = asked_for.first() {
+            return Err(format!(
+                "refusing to start non-loopback websocket listener {address} without auth; {mend}"
+            ));
+        }
     }
+    let open = if overrides.running.is_empty() {
+        asked_for
+    } else {
+        running
+    };
+    let warnings = open.iter().map(|address| {
+        format!("authentication is off, and anybody who reaches {address} is let in (--dangerously-allow-unauthenticated-remote)")
+    });
+    Ok(warnings.collect())
+}
+
+/// The addresses of those that strangers can reach.
+fn remote(listeners: &[ListenerPlan]) -> Vec<String> {
+    let remote = listeners.iter().filter(|plan| !plan.is_local());
+    remote.map(ListenerPlan::address).collect()
 }
 
 fn build(builder: &mut Builder, file: &file::File, overrides: &Overrides) -> Option<Settings> {
     let required = overrides.auth_required.unwrap_or(file.auth.required);
     let verifiers = verifiers::build(builder, &file.verifier);
     let routes = routes::build(builder, &file.route, &verifiers, required);
-    let doors = if overrides.doors.is_empty() {
+    let listeners = if overrides.listeners.is_empty() {
         listeners::build(builder, &file.listener)
     } else {
-        overrides.doors.clone()
+        overrides.listeners.clone()
     };
     let admin = overrides
         .admin
@@ -185,7 +207,7 @@ fn build(builder: &mut Builder, file: &file::File, overrides: &Overrides) -> Opt
             timeouts,
             warnings: Vec::new(),
         },
-        doors,
+        listeners,
         admin,
         files: std::mem::take(&mut builder.files).into_iter().collect(),
         notes: std::mem::take(&mut builder.warnings),

@@ -78,10 +78,10 @@ fn the_sample_is_good() {
 #[test]
 fn without_a_listener_there_is_one_on_loopback() {
     let settings = read(&route("")).expect("good");
-    let door = settings.doors.first().expect("a listener");
-    assert_eq!(door.url.to_string(), DEFAULT_URL);
-    assert_eq!(*door.listener.hosts, HostRule::Loopback);
-    assert!(door.listener.health_routes);
+    let plan = settings.listeners.first().expect("a listener");
+    assert_eq!(plan.url.to_string(), DEFAULT_URL);
+    assert_eq!(*plan.listener.hosts, HostRule::Loopback);
+    assert!(plan.listener.health_routes);
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn tokens_are_asked_after_jwts_whatever_the_order_of_their_names() {
 fn without_authentication_strangers_are_kept_out_until_somebody_says_otherwise() {
     let text = "[auth]\nrequired = false\n[[listener]]\nurl = \"ws://0.0.0.0:0\"\n".to_owned()
         + &route("");
-    assert_snapshot!(wrong(&text), @"refusing to start non-loopback websocket listener 0.0.0.0:0 without auth; set `auth.required = true`");
+    assert_snapshot!(wrong(&text), @"refusing to start non-loopback websocket listener 0.0.0.0:0 without auth; set `auth.required = true`, or let strangers in with `--dangerously-allow-unauthenticated-remote`");
     let overrides = Overrides {
         allow_unauthenticated_remote: true,
         ..Overrides::default()
@@ -117,6 +117,32 @@ fn without_authentication_strangers_are_kept_out_until_somebody_says_otherwise()
             .routes
             .iter()
             .all(|route| matches!(route.policy.auth(), Auth::Off))
+    );
+}
+
+#[test]
+fn a_reload_opens_no_listener_to_strangers_whatever_it_says_of_listeners() {
+    let listener = |url: &str| format!("[[listener]]\nurl = \"{url}\"\n") + &route("");
+    let folder = folder();
+    let load = |text: &str, overrides: &Overrides| parse("f", folder.path(), text, overrides);
+    let running = read(&listener("ws://0.0.0.0:0")).expect("good").listeners;
+    let mut overrides = Overrides {
+        running,
+        ..Overrides::default()
+    };
+    let closed = listener("ws://127.0.0.1:0");
+    assert!(load(&closed, &overrides).is_ok());
+    let open = "[auth]\nrequired = false\n".to_owned() + &closed;
+    let Err(refused) = load(&open, &overrides) else {
+        panic!("strangers were let in");
+    };
+    assert_snapshot!(refused.to_string(), @"refusing to go on without auth while non-loopback websocket listener 0.0.0.0:0 is open, which only a restart moves; restart, or set `auth.required = true`, or let strangers in with `--dangerously-allow-unauthenticated-remote`");
+    overrides.allow_unauthenticated_remote = true;
+    let settings = load(&open, &overrides).expect("allowed");
+    assert_eq!(
+        settings.gate.warnings.len(),
+        1,
+        "the running listener is warned of"
     );
 }
 

@@ -10,7 +10,7 @@ use crate::config::{ListenUrl, UpstreamUrl};
 
 /// Who may enter, from a file or from flags.
 #[derive(Args, Clone, Debug, Default)]
-pub(crate) struct DoorArgs {
+pub(crate) struct GateArgs {
     /// The config file
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
@@ -141,7 +141,7 @@ pub(crate) struct DoorArgs {
     pub(crate) allow_host: Vec<String>,
 }
 
-impl DoorArgs {
+impl GateArgs {
     /// Whether any flag says something of a route, rather than of the gate around it.
     pub(crate) const fn describes_a_route(&self) -> bool {
         self.upstream.is_some()
