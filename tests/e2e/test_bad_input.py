@@ -337,7 +337,10 @@ def test_a_body_whose_length_is_in_doubt_never_reaches_the_upstream(door, shape)
 
 @pytest.mark.parametrize("shape", ["CL.TE", "TE.CL"])
 def test_on_a_kept_connection_two_lengths_are_chunks_and_the_end(suite, shape):
-    """RFC 9112, 6.1: what is read is the chunks alone, what goes upstream says so, and nothing behind it is taken for a request."""
+    """RFC 9112, 6.1: what is read is the chunks alone, what goes upstream says so, and nothing behind it is taken for a request.
+
+    Why it is not refused, as it is on a fresh connection: docs/decisions/0015-two-lengths-on-a-kept-connection.md.
+    """
     extra, body = SMUGGLING[shape]
     before = len(suite.upstream.connections)
     with Raw(suite.port, timeout=5) as raw:
