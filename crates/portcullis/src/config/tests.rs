@@ -104,11 +104,18 @@ fn without_authentication_strangers_are_kept_out_until_somebody_says_otherwise()
     let text = "[auth]\nrequired = false\n[[listener]]\nurl = \"ws://0.0.0.0:0\"\n".to_owned()
         + &route("");
     assert_snapshot!(wrong(&text), @"refusing to start non-loopback websocket listener 0.0.0.0:0 without auth; set `auth.required = true`, or let strangers in with `--dangerously-allow-unauthenticated-remote`");
+    let folder = folder();
+    let switched_off = Overrides {
+        auth_required: Some(false),
+        ..Overrides::default()
+    };
+    let refused = parse("f", folder.path(), &text, &switched_off).map(drop);
+    let told = refused.expect_err("nobody allowed it").to_string();
+    assert!(told.contains("unset `PORTCULLIS_AUTH_REQUIRED`"), "{told}");
     let overrides = Overrides {
         allow_unauthenticated_remote: true,
         ..Overrides::default()
     };
-    let folder = folder();
     let settings = parse("f", folder.path(), &text, &overrides).expect("allowed");
     assert_eq!(settings.gate.warnings.len(), 1);
     assert!(
