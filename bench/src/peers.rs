@@ -80,7 +80,7 @@ pub(crate) struct Peer {
     pub(crate) kind: Kind,
     pub(crate) address: SocketAddr,
     /// Its processes.
-    pub(crate) pids: Vec<u32>,
+    pid: u32,
     _process: Running,
 }
 
@@ -112,9 +112,17 @@ impl Peer {
         Ok(Self {
             kind,
             address,
-            pids: family(pid),
+            pid,
             _process: process,
         })
+    }
+}
+
+impl Peer {
+    /// The proxy's processes. Asked anew each time: one that listens may not have forked its worker
+    /// yet.
+    pub(crate) fn pids(&self) -> Vec<u32> {
+        family(self.pid)
     }
 }
 

@@ -158,10 +158,10 @@ impl Run {
         let mut load = Ready::new(scenario, &mut target)?;
         sleep(AFTERMATH);
         let units = scenario.units() / if self.options.quick { 5 } else { 1 };
-        let before = CpuTime::read(&peer.pids)?;
+        let before = CpuTime::read(&peer.pids())?;
         let outcome = load.run(units)?;
         sleep(AFTERMATH);
-        let cpu = CpuTime::read(&peer.pids)?.since(before)?;
+        let cpu = CpuTime::read(&peer.pids())?.since(before)?;
         self.samples.add_run(scenario, peer.kind, cpu, &outcome);
         Ok(())
     }
@@ -178,22 +178,22 @@ impl Run {
         let peer = Peer::start(kind, &self.site)?;
         let mut target = self.target(&peer)?;
         sleep(SETTLING);
-        let base = Memory::read(&peer.pids)?;
+        let base = Memory::read(&peer.pids())?;
         self.samples.add(Figure::BaseRss, kind, megabytes(base));
         for cycle in 1..=3 {
             let streams = idle::open_and_rest(&mut target, 5_000)?;
             sleep(SETTLING);
             if cycle == 1 {
                 self.add_pss(Figure::IdlePss, &peer, base, &streams)?;
-                let (before, begin) = (CpuTime::read(&peer.pids)?, Instant::now());
+                let (before, begin) = (CpuTime::read(&peer.pids())?, Instant::now());
                 sleep(REST);
-                let spent = CpuTime::read(&peer.pids)?.since(before)?;
+                let spent = CpuTime::read(&peer.pids())?.since(before)?;
                 let rate = spent / 1e6 / begin.elapsed().as_secs_f64();
                 self.samples.add(Figure::IdleCpu, kind, rate);
             }
             drop(streams);
             sleep(SETTLING);
-            let resident = megabytes(Memory::read(&peer.pids)?);
+            let resident = megabytes(Memory::read(&peer.pids())?);
             match cycle {
                 1 => self.samples.add(Figure::FirstCycleRss, kind, resident),
                 3 => self.samples.add(Figure::ThirdCycleRss, kind, resident),
@@ -212,7 +212,7 @@ impl Run {
         base: Memory,
         streams: &[TcpStream],
     ) -> Result<()> {
-        let now = Memory::read(&peer.pids)?.proportional;
+        let now = Memory::read(&peer.pids())?.proportional;
         let more = now.saturating_sub(base.proportional) as f64;
         self.samples
             .add(figure, peer.kind, more / streams.len() as f64);

@@ -29,7 +29,7 @@ pub(crate) fn per_unit(
     let errors = site.folder.join("strace.err");
     let mut command = Command::new("strace");
     command.args(["-c", "-f", "-o"]).arg(&table);
-    for pid in &peer.pids {
+    for pid in peer.pids() {
         command.args(["-p", &pid.to_string()]);
     }
     let stderr = fs::File::create(&errors)?;
@@ -40,7 +40,7 @@ pub(crate) fn per_unit(
         .context("start strace")?;
     let mut strace = Running(child);
     let begin = Instant::now();
-    while fs::read_to_string(&errors)?.matches(" attached").count() < peer.pids.len() {
+    while fs::read_to_string(&errors)?.matches(" attached").count() < peer.pids().len() {
         ensure!(begin.elapsed() < PATIENCE, "strace does not attach");
         sleep(Duration::from_millis(20));
     }
