@@ -5,7 +5,7 @@
 //! - [`TestAuthority`]: rules 6 and 7, by subject.
 //! - [`arrivals`]: handshakes and plain requests, made line by line.
 //! - [`Simulation`]: a session in simulated time, whose every step is checked.
-//! - [`at_once`]: what a future that waits for nobody comes to.
+//! - [`at_once()`]: what a future that waits for nobody comes to.
 //!
 //! There is no back door to a `Pass` here: tests get one as everybody does, by being admitted.
 

@@ -101,8 +101,13 @@ fn strip_claims(headers: &mut HeaderMap) {
 
 /// Many servers read `a_b` and `a-b` as the same name.
 fn is_claim(name: &str) -> bool {
-    let name = name.replace('_', "-");
-    name.starts_with(IDENTITY_PREFIX) || FORWARDED.contains(&&*name)
+    let reads_as = |other: &str, name: &str| {
+        let mut pairs = name.bytes().zip(other.bytes());
+        pairs.all(|(own, other)| own == other || (own == b'_' && other == b'-'))
+    };
+    let is_identity = name.len() >= IDENTITY_PREFIX.len() && reads_as(IDENTITY_PREFIX, name);
+    let mut forwarded = FORWARDED.iter().filter(|other| other.len() == name.len());
+    is_identity || forwarded.any(|other| reads_as(other, name))
 }
 
 fn forwarded(headers: &mut HeaderMap, host: Option<HeaderValue>, peer: &Peer) {
