@@ -1,6 +1,6 @@
 //! Rule 8: how many, and how often.
 //!
-//! A [`Limiter`] counts sessions and handshakes. What it counts for a session is held by [`Slots`],
+//! A [`Limiter`] counts sessions and handshakes. What it counts for a session is held by `Slots`,
 //! and comes back when they are dropped, on whichever path that is. Every map in it is bounded.
 
 use std::collections::HashMap;

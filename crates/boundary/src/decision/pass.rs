@@ -7,7 +7,7 @@ use crate::policy::Policy;
 
 /// Proof that a decision admitted.
 ///
-/// Only a [`Decision`] makes one, and it cannot be copied. It holds what was counted for the
+/// Only a [`Decision`](super::Decision) makes one, and it cannot be copied. It holds what was counted for the
 /// session; dropping it gives that back.
 ///
 /// ```
