@@ -52,7 +52,7 @@ pub struct Arrival {
 pub struct Peer {
     address: Option<IpAddr>,
     encrypted: bool,
-    certificate_subject: Option<Box<str>>,
+    certificate_fingerprint: Option<Box<str>>,
 }
 
 impl Peer {
@@ -62,7 +62,7 @@ impl Peer {
         Self {
             address: None,
             encrypted: false,
-            certificate_subject: None,
+            certificate_fingerprint: None,
         }
     }
 
@@ -72,7 +72,7 @@ impl Peer {
         Self {
             address: Some(address.to_canonical()),
             encrypted: false,
-            certificate_subject: None,
+            certificate_fingerprint: None,
         }
     }
 
@@ -83,10 +83,10 @@ impl Peer {
         self
     }
 
-    /// Names the subject of the client certificate that was verified.
+    /// Gives the fingerprint of the client certificate that was verified, as `sha256:` and hex.
     #[must_use]
-    pub fn with_certificate(mut self, subject: impl Into<Box<str>>) -> Self {
-        self.certificate_subject = Some(subject.into());
+    pub fn with_certificate(mut self, fingerprint: impl Into<Box<str>>) -> Self {
+        self.certificate_fingerprint = Some(fingerprint.into());
         self
     }
 
@@ -102,10 +102,10 @@ impl Peer {
         self.encrypted
     }
 
-    /// The subject of its verified client certificate.
+    /// The fingerprint of its verified client certificate.
     #[must_use]
-    pub fn certificate_subject(&self) -> Option<&str> {
-        self.certificate_subject.as_deref()
+    pub fn certificate_fingerprint(&self) -> Option<&str> {
+        self.certificate_fingerprint.as_deref()
     }
 }
 

@@ -160,22 +160,23 @@ impl From<std::io::Error> for Unread {
 /// Reads frames until a text message is whole. Pings are answered; `buffer` keeps what comes after.
 async fn read_message(client: &mut Stream, buffer: &mut Vec<u8>) -> Result<Credential, Unread> {
     let mut message = Vec::new();
+    let mut begun = false;
     let mut taken = 0;
     loop {
         while let Some((frame, bytes)) = whole_frame(buffer)? {
             buffer.drain(..bytes);
             taken += bytes;
-            let is_text = frame.opcode == 1 && message.is_empty();
-            match frame.opcode {
-                0 | 1 if is_text || frame.opcode == 0 => {
+            match (frame.opcode, begun) {
+                (1, false) | (0, true) => {
+                    begun = true;
                     message.extend_from_slice(&frame.payload);
                     if frame.fin {
                         return credential(&message);
                     }
                 }
-                8 => return Err(leave(client).await),
-                9 => client.write_all(&pong_frame(&frame.payload)).await?,
-                10 => {}
+                (8, _) => return Err(leave(client).await),
+                (9, _) => client.write_all(&pong_frame(&frame.payload)).await?,
+                (10, _) => {}
                 _ => return Err(malformed("the first message is not text")),
             }
         }

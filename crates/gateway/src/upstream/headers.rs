@@ -123,8 +123,8 @@ fn forwarded(headers: &mut HeaderMap, host: Option<HeaderValue>, peer: &Peer) {
     if let Some(host) = host {
         headers.insert(HeaderName::from_static("x-forwarded-host"), host);
     }
-    if let Some(subject) = peer.certificate_subject() {
-        insert(headers, "portcullis-client-certificate", subject);
+    if let Some(fingerprint) = peer.certificate_fingerprint() {
+        insert(headers, "portcullis-client-certificate", fingerprint);
     }
 }
 

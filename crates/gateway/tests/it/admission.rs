@@ -3,7 +3,9 @@
 use portcullis_boundary::carrier::{Carrier, Carriers};
 use portcullis_boundary::policy::{Auth, OriginRule, Signal};
 
-use super::support::{Setup, TOKEN, bearer, required, required_with, tokens, within};
+use tokio::io::AsyncWriteExt;
+
+use super::support::{Setup, TOKEN, bearer, masked, required, required_with, tokens, within};
 
 #[tokio::test]
 async fn a_good_token_enters_and_is_echoed() {
@@ -206,4 +208,34 @@ async fn an_upgrade_to_something_else_is_a_plain_request() {
     let (answer, mut socket) = gate.send(&text).await;
     assert_eq!(answer.status, 200, "{}", answer.text);
     assert!(socket.body(&answer).await.contains("echo"));
+}
+
+#[tokio::test]
+async fn a_first_message_begins_with_text_and_may_come_in_pieces() {
+    let message = format!("{{\"type\":\"auth\",\"token\":\"{TOKEN}\"}}");
+    let (first, rest) = message.as_bytes().split_at(9);
+    let carriers = || Carriers::new([Carrier::FirstMessage]);
+    let gate = Setup::new(required_with(tokens(TOKEN), carriers())).start();
+
+    let (_, mut socket) = gate.handshake(&[]).await;
+    let pieces = [masked(0x01, first), masked(0x89, b"?"), masked(0x80, rest)].concat();
+    socket.stream.write_all(&pieces).await.expect("written");
+    assert_eq!(socket.next().await.expect("a pong").opcode, 10);
+    assert!(
+        socket
+            .next()
+            .await
+            .expect("an answer")
+            .payload
+            .starts_with(b"{\"type\":\"auth_ok\"")
+    );
+
+    let (_, mut socket) = gate.handshake(&[]).await;
+    socket
+        .stream
+        .write_all(&masked(0x80, message.as_bytes()))
+        .await
+        .expect("written");
+    let told = socket.next().await.expect("a close").close();
+    assert_eq!(told, (1008, "malformed_credential".into()));
 }
