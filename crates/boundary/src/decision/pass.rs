@@ -1,5 +1,7 @@
 //! The proof.
 
+use std::sync::Arc;
+
 use crate::carrier::CarrierKind;
 use crate::identity::Identity;
 use crate::limits::Slots;
@@ -31,19 +33,19 @@ use crate::policy::Policy;
 #[derive(Debug)]
 #[must_use = "dropping a pass gives back what it holds"]
 pub struct Pass {
-    identity: Identity,
+    identity: Arc<Identity>,
     carrier: Option<CarrierKind>,
     slots: Option<Slots>,
 }
 
 impl Pass {
-    pub(super) const fn new(
+    pub(super) fn new(
         identity: Identity,
         carrier: Option<CarrierKind>,
         slots: Option<Slots>,
     ) -> Self {
         Self {
-            identity,
+            identity: Arc::new(identity),
             carrier,
             slots,
         }
@@ -51,8 +53,14 @@ impl Pass {
 
     /// Who enters.
     #[must_use]
-    pub const fn identity(&self) -> &Identity {
+    pub fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    /// Who enters, for those who must know it as long as the pass lives, without a second copy.
+    #[must_use]
+    pub fn shared_identity(&self) -> Arc<Identity> {
+        Arc::clone(&self.identity)
     }
 
     /// The carrier that the credential came in; none in no-auth mode and on public routes.
@@ -70,8 +78,9 @@ impl Pass {
     /// Drops the claims that `policy` does not ask for: nobody needs them once the decision is made.
     pub fn forget_claims(self, policy: &Policy) -> Self {
         let is_needed = |name: &str| policy.claims.iter().any(|(needed, _)| **needed == *name);
+        let identity = Arc::unwrap_or_clone(self.identity).with_needed_claims(is_needed);
         Self {
-            identity: self.identity.with_needed_claims(is_needed),
+            identity: Arc::new(identity),
             ..self
         }
     }

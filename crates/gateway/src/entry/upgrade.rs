@@ -51,7 +51,7 @@ impl Bridge {
             .map(|end| Instant::now() + end.since(now));
         let facts = Facts {
             route: Arc::clone(route.policy.name()),
-            identity: pass.identity().clone(),
+            identity: pass.shared_identity(),
             carrier: pass.carrier(),
             peer: arrival.peer().clone(),
             hosts: Arc::clone(hosts),
@@ -69,7 +69,7 @@ impl Bridge {
     }
 
     /// When the client's credential expires, by its own word.
-    pub(super) const fn expiry(&self) -> Option<Timestamp> {
+    pub(super) fn expiry(&self) -> Option<Timestamp> {
         self.pass.identity().expiry()
     }
 

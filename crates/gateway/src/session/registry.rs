@@ -24,7 +24,7 @@ pub(crate) struct Registry {
 #[derive(Debug)]
 pub(crate) struct Facts {
     pub(crate) route: Arc<str>,
-    pub(crate) identity: Identity,
+    pub(crate) identity: Arc<Identity>,
     pub(crate) carrier: Option<CarrierKind>,
     pub(crate) peer: Peer,
     pub(crate) hosts: Arc<HostRule>,
