@@ -458,13 +458,7 @@ impl Session {
                     code: echoed.unwrap_or(CloseCode::NORMAL),
                     reason: "",
                 };
-                self.state = State::Closing {
-                    end,
-                    closing,
-                    sent: false,
-                    cut_at,
-                };
-                Action::Close(closing)
+                self.close(end, closing, cut_at)
             }
             // The upstream has said goodbye and gone; its client may still answer.
             Event::Gone(Side::Upstream) if !answered => Action::Nothing,
@@ -508,7 +502,7 @@ impl Session {
                 code,
                 reason: kind.as_str(),
             },
-            now,
+            now.after(CLOSE_GRACE),
         )
     }
 
@@ -523,12 +517,11 @@ impl Session {
                 code,
                 reason: "protocol error",
             },
-            now,
+            now.after(CLOSE_GRACE),
         )
     }
 
-    fn close(&mut self, end: End, closing: Closing, now: Moment) -> Action {
-        let cut_at = now.after(CLOSE_GRACE);
+    fn close(&mut self, end: End, closing: Closing, cut_at: Moment) -> Action {
         self.state = State::Closing {
             end,
             closing,
