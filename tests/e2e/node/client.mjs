@@ -4,6 +4,7 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import WsWebSocket from "ws";
+import { pattern } from "./pattern.mjs";
 
 const order = JSON.parse(process.argv[2]);
 const events = [];
@@ -16,18 +17,6 @@ function finish() {
   process.stdout.write(JSON.stringify(events) + "\n", () => process.exit(0));
 }
 setTimeout(() => { note({ event: "deadline" }); finish(); }, order.wait ?? 10000);
-
-function pattern(size) {
-  const block = Buffer.alloc(64 * 1024);
-  let state = 0x2545f491;
-  for (let at = 0; at < block.length; at += 4) {
-    state ^= state << 13; state ^= state >>> 17; state ^= state << 5;
-    block.writeUInt32LE(state >>> 0, at);
-  }
-  const whole = Buffer.alloc(size);
-  for (let at = 0; at < size; at += block.length) block.copy(whole, at, 0, Math.min(block.length, size - at));
-  return whole;
-}
 
 function withWs() {
   const socket = new WsWebSocket(order.url, order.protocols ?? [], {

@@ -3,6 +3,7 @@
 import { createHash } from "node:crypto";
 import { createServer } from "node:http";
 import { WebSocketServer } from "ws";
+import { pattern } from "./pattern.mjs";
 
 const say = (event) => process.stdout.write(JSON.stringify(event) + "\n");
 const server = createServer((request, response) => {
@@ -15,18 +16,6 @@ const sockets = new WebSocketServer({
   perMessageDeflate: { threshold: 0, zlibDeflateOptions: { level: 1 } },
 });
 
-// Bytes that no compressor makes vanish, yet that both ends can make again.
-export function pattern(size) {
-  const block = Buffer.alloc(64 * 1024);
-  let state = 0x2545f491;
-  for (let at = 0; at < block.length; at += 4) {
-    state ^= state << 13; state ^= state >>> 17; state ^= state << 5;
-    block.writeUInt32LE(state >>> 0, at);
-  }
-  const whole = Buffer.alloc(size);
-  for (let at = 0; at < size; at += block.length) block.copy(whole, at, 0, Math.min(block.length, size - at));
-  return whole;
-}
 const sha = (data) => createHash("sha256").update(data).digest("hex");
 
 function sendFragmented(socket, data, piece) {
