@@ -1,0 +1,29 @@
+//! What the machine asks its driver to do.
+
+use crate::close::CloseCode;
+
+/// What the machine asks its driver to do.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[must_use = "an action that is not carried out leaves the session behind its machine"]
+#[expect(clippy::exhaustive_enums, reason = "each must be carried out")]
+pub enum Action {
+    /// Nothing.
+    Nothing,
+    /// Inject a ping to the client at the next frame boundary.
+    Ping,
+    /// Stop passing frames on; inject this close to the client at the next frame boundary, and to
+    /// the upstream a masked close of its own.
+    Close(Closing),
+    /// Drop both sockets.
+    Cut,
+}
+
+/// The close frame that a client gets.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_structs, reason = "the wire has no more")]
+pub struct Closing {
+    /// The code.
+    pub code: CloseCode,
+    /// The reason, at most 123 bytes.
+    pub reason: &'static str,
+}

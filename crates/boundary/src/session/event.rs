@@ -1,0 +1,26 @@
+//! What a driver tells the machine.
+
+use super::side::Side;
+use crate::refusal::RefusalKind;
+
+/// What a driver tells the machine.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "each must be handled")]
+pub enum Event {
+    /// An order from outside: the gate drains, the policy changed, somebody kicks.
+    Order(RefusalKind),
+    /// A whole close frame came from this side, with this code, and was passed on.
+    CloseFrame(Side, Option<u16>),
+    /// The close that the machine asked for was written to the client.
+    CloseSent,
+    /// This side has gone: end of stream, or an error.
+    Gone(Side),
+    /// Bytes were passed on that came from this side.
+    Moved(Side),
+    /// What must be written to this side does not go out any more.
+    Stalled(Side),
+    /// What must be written to this side goes out again.
+    Flowing(Side),
+    /// The client answered one of the machine's pings.
+    Pong,
+}
