@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use portcullis_boundary::clock::Moment;
 use portcullis_boundary::session::{
-    Action, CLOSE_GRACE, Closing, End, Event, Frame, PARTING_GRACE, Session, Side, Terms,
+    Action, CLOSE_GRACE, Closing, End, Event, Frame, PARTING_GRACE, Session, Side, Sides, Terms,
 };
 
 /// A session, the time in which it lives, and what it asked for: a driver without sockets.
@@ -15,6 +15,8 @@ use portcullis_boundary::session::{
 #[derive(Debug)]
 pub struct Simulation {
     session: Session,
+    /// The most bytes in a message from each side.
+    most: Sides<Option<u64>>,
     now: Moment,
     pings: u32,
     closed: Option<(Closing, Moment)>,
@@ -42,7 +44,12 @@ impl Simulation {
     pub fn open(terms: Terms, expires: Option<Duration>) -> Self {
         let now = Moment::at(Duration::from_secs(1000));
         let expires = expires.map(|after| now.after(after));
+        let most = Sides {
+            client: terms.max_message,
+            upstream: terms.max_message_down,
+        };
         Self {
+            most,
             session: Session::open(Arc::new(terms), expires, now),
             now,
             pings: 0,
@@ -70,7 +77,13 @@ impl Simulation {
 
     /// A frame begins that comes from `from`.
     pub fn frame(&mut self, from: Side, frame: Frame) -> Action {
+        let passes = self.session.passes_frames();
         let action = self.session.frame(from, frame, self.now);
+        let most = self.most.of(from);
+        if passes && action == Action::Nothing && !frame.is_control() {
+            let fits = most.is_none_or(|most| frame.length <= most);
+            assert!(fits, "{frame:?} passes, and is larger than {most:?}");
+        }
         self.note(action)
     }
 
@@ -127,7 +140,7 @@ impl Simulation {
             "{action:?} after the end"
         );
         match action {
-            Action::Nothing => {}
+            Action::Nothing | Action::Mute => {}
             Action::Ping => {
                 assert!(self.closed.is_none(), "a ping after the close");
                 self.pings += 1;

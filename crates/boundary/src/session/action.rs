@@ -14,6 +14,9 @@ pub enum Action {
     /// Stop passing frames on; inject this close to the client at the next frame boundary, and to
     /// the upstream a masked close of its own.
     Close(Closing),
+    /// Pass nothing on any more that comes from the side whose frame was looked at. What it sends
+    /// is still walked over: its close frame counts.
+    Mute,
     /// Drop both sockets.
     Cut,
 }

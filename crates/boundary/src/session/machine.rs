@@ -66,7 +66,8 @@ impl Session {
     pub fn frame(&mut self, from: Side, frame: Frame, now: Moment) -> Action {
         match self.state {
             State::Open => self.frame_while_open(from, frame, now),
-            State::Closing(_) | State::Parting(_) | State::Ended(_) => Action::Nothing,
+            State::Parting(parting) => self.frame_while_parting(parting, from, frame, now),
+            State::Closing(_) | State::Ended(_) => Action::Nothing,
         }
     }
 

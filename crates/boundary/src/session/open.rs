@@ -3,7 +3,7 @@
 use super::action::Action;
 use super::end::End;
 use super::event::Event;
-use super::frame::Frame;
+use super::frame::{Breach, Frame};
 use super::machine::{Session, State};
 use super::parting::Parting;
 use super::side::Side;
@@ -15,33 +15,10 @@ const MAX_UNANSWERED_PINGS: u8 = 2;
 
 impl Session {
     pub(super) fn frame_while_open(&mut self, from: Side, frame: Frame, now: Moment) -> Action {
-        let masked_right = frame.masked == (from == Side::Client);
-        let fits_control = !frame.is_control() || (frame.fin && frame.length <= 125);
-        if !masked_right || !fits_control || frame.length > i64::MAX.unsigned_abs() {
-            return self.violated(from, now);
-        }
-        if frame.is_control() {
-            return Action::Nothing;
-        }
-        let bytes = self.message_bytes.at(from);
-        let before = if frame.opcode == 0 { *bytes } else { 0 };
-        *bytes = before.saturating_add(frame.length);
-        let (most, rate) = match from {
-            Side::Client => (self.terms.max_message, self.terms.message_rate),
-            Side::Upstream => (self.terms.max_message_down, None),
-        };
-        if most.is_some_and(|most| *bytes > most) {
-            return self.refuse(RefusalKind::MessageTooBig, now);
-        }
-        match rate {
-            Some(rate) if frame.opcode != 0 => {
-                let now_us = u64::try_from(now.elapsed().as_micros()).unwrap_or(u64::MAX);
-                match self.rate.take(rate, now_us) {
-                    Ok(()) => Action::Nothing,
-                    Err(_) => self.refuse(RefusalKind::RateLimited, now),
-                }
-            }
-            Some(_) | None => Action::Nothing,
+        match self.check(from, frame, now) {
+            Ok(()) => Action::Nothing,
+            Err(Breach::Protocol) => self.violated(from, now),
+            Err(Breach::Rule(kind)) => self.refuse(kind, now),
         }
     }
 

@@ -6,6 +6,7 @@ use super::action::{Action, Closing};
 use super::closing::CLOSE_GRACE;
 use super::end::End;
 use super::event::Event;
+use super::frame::Frame;
 use super::machine::{Session, State};
 use super::side::Side;
 use crate::clock::Moment;
@@ -21,6 +22,8 @@ pub(super) struct Parting {
     pub(super) code: Option<u16>,
     /// Whether the other end sent one too.
     pub(super) answered: bool,
+    /// Whether the upstream, which said goodbye first, is gone already.
+    pub(super) upstream_gone: bool,
     pub(super) cut_at: Moment,
 }
 
@@ -30,6 +33,7 @@ impl Parting {
             by,
             code,
             answered: false,
+            upstream_gone: false,
             cut_at: now.after(PARTING_GRACE),
         }
     }
@@ -41,11 +45,30 @@ impl Parting {
 }
 
 impl Session {
+    /// Whoever says goodbye is not free to break the rules on the way out.
+    pub(super) fn frame_while_parting(
+        &mut self,
+        parting: Parting,
+        from: Side,
+        frame: Frame,
+        now: Moment,
+    ) -> Action {
+        if self.check(from, frame, now).is_ok() {
+            return Action::Nothing;
+        }
+        // Whoever has had a close frame waits for nothing more; a client that still waits for the
+        // answer to its own gets it now.
+        if from == Side::Upstream && parting.by == Side::Client && !parting.answered {
+            return self.answer_for_upstream(parting);
+        }
+        Action::Mute
+    }
+
     pub(super) fn while_parting(&mut self, parting: Parting, event: &Event, now: Moment) -> Action {
-        let Parting {
-            by, code, answered, ..
-        } = parting;
+        let Parting { by, answered, .. } = parting;
         match event {
+            // Nobody is left to be waited for.
+            Event::CloseFrame(Side::Client, _) if parting.upstream_gone => self.end(parting.end()),
             // Neither does a goodbye that is repeated give more time.
             Event::CloseFrame(side, _) if *side != by && !answered => {
                 self.state = State::Parting(Parting {
@@ -55,18 +78,18 @@ impl Session {
                 });
                 Action::Nothing
             }
-            // The app-server answers a close with a bare end of its stream. Its client is answered
-            // in its place, with the client's own code.
+            // The app-server answers a close with a bare end of its stream.
             Event::Gone(Side::Upstream) if by == Side::Client && !answered => {
-                let echoed = code.and_then(|code| CloseCode::new(code).ok());
-                let closing = Closing {
-                    code: echoed.unwrap_or(CloseCode::NORMAL),
-                    reason: "",
-                };
-                self.close(parting.end(), closing, parting.cut_at)
+                self.answer_for_upstream(parting)
             }
             // The upstream has said goodbye and gone; its client may still answer.
-            Event::Gone(Side::Upstream) if !answered => Action::Nothing,
+            Event::Gone(Side::Upstream) if !answered => {
+                self.state = State::Parting(Parting {
+                    upstream_gone: true,
+                    ..parting
+                });
+                Action::Nothing
+            }
             Event::Gone(_) => self.end(parting.end()),
             Event::CloseFrame(..)
             | Event::CloseSent
@@ -76,5 +99,15 @@ impl Session {
             | Event::Pong
             | Event::Stalled(_) => Action::Nothing,
         }
+    }
+
+    /// Answers the client's goodbye in its upstream's place, with the client's own code.
+    fn answer_for_upstream(&mut self, parting: Parting) -> Action {
+        let echoed = parting.code.and_then(|code| CloseCode::new(code).ok());
+        let closing = Closing {
+            code: echoed.unwrap_or(CloseCode::NORMAL),
+            reason: "",
+        };
+        self.close(parting.end(), closing, parting.cut_at)
     }
 }

@@ -285,13 +285,21 @@ fn an_upstream_that_is_lost_is_told_with_a_real_code() {
 }
 
 #[test]
-fn an_upstream_that_said_goodbye_and_went_leaves_its_client_time_to_answer() {
-    let mut session = open(|_| {});
-    let _: Action = session.tell(&Event::CloseFrame(Upstream, Some(4000)));
-    assert_eq!(session.tell(&Event::Gone(Upstream)), Action::Nothing);
-    let _: Action = session.tell(&Event::CloseFrame(Client, Some(4000)));
-    session.wait(CLOSE_GRACE);
-    assert_eq!(session.end(), Some(End::Closed(Upstream, Some(4000))));
+fn a_goodbye_of_an_upstream_that_is_gone_ends_with_what_its_client_does_next() {
+    for next in [
+        Event::CloseFrame(Client, Some(4000)),
+        Event::CloseFrame(Client, None),
+        Event::Gone(Client),
+    ] {
+        let mut session = open(|_| {});
+        let _: Action = session.tell(&Event::CloseFrame(Upstream, Some(4000)));
+        assert_eq!(session.tell(&Event::Gone(Upstream)), Action::Nothing);
+        assert_eq!(session.tell(&Event::Moved(Client)), Action::Nothing);
+        session.wait(PARTING_GRACE - MILLI);
+        assert_eq!(session.end(), None, "the client may still answer");
+        assert_eq!(session.tell(&next), Action::Cut, "{next:?}");
+        assert_eq!(session.end(), Some(End::Closed(Upstream, Some(4000))));
+    }
 }
 
 #[test]
@@ -353,10 +361,7 @@ fn a_message_counts_with_all_its_fragments() {
 #[test]
 fn the_upstreams_messages_have_a_limit_of_their_own() {
     let mut session = open(|terms| terms.max_message = Some(10));
-    let from_upstream = Frame {
-        masked: false,
-        ..frame(2, 1 << 30)
-    };
+    let from_upstream = unmasked(frame(2, 1 << 30));
     assert_eq!(session.frame(Upstream, from_upstream), Action::Nothing);
     let mut session = open(|terms| terms.max_message_down = Some(10));
     let _: Action = session.frame(Upstream, from_upstream);
@@ -381,6 +386,51 @@ fn messages_too_many_end_it_and_fragments_and_pings_do_not_count() {
         let _: Action = session.frame(Client, frame(1, 1));
     }
     assert_closed(&session, 1013, "rate_limited");
+}
+
+#[test]
+fn a_side_that_breaks_a_rule_after_a_goodbye_is_passed_on_no_more() {
+    let one = NonZeroU32::new(1).expect("not zero");
+    let limit = |terms: &mut Terms| {
+        terms.max_message = Some(10);
+        terms.max_message_down = Some(10);
+        terms.message_rate = Some(Rate::new(one, seconds(60)));
+    };
+    for by in [Client, Upstream] {
+        let breaches = [frame(2, 11), frame(2, u64::MAX), unmasked(frame(2, 1))];
+        for breach in breaches {
+            let mut session = open(limit);
+            let _: Action = session.tell(&Event::CloseFrame(by, Some(4000)));
+            assert_eq!(session.frame(Client, frame(2, 10)), Action::Nothing);
+            assert_eq!(session.frame(Client, breach), Action::Mute, "{breach:?}");
+            // Its close still counts.
+            let other = if by == Client { Upstream } else { Client };
+            let _: Action = session.tell(&Event::CloseFrame(other, Some(4000)));
+            session.wait(CLOSE_GRACE);
+            assert_eq!(session.end(), Some(End::Closed(by, Some(4000))));
+        }
+        let mut session = open(limit);
+        let _: Action = session.tell(&Event::CloseFrame(by, None));
+        assert_eq!(session.frame(Client, frame(2, 1)), Action::Nothing);
+        assert_eq!(
+            session.frame(Client, frame(2, 1)),
+            Action::Mute,
+            "too often"
+        );
+    }
+}
+
+#[test]
+fn a_client_whose_upstream_breaks_a_rule_instead_of_answering_is_answered_by_the_gate() {
+    for breach in [unmasked(frame(2, 11)), frame(2, 1)] {
+        let mut session = open(|terms| terms.max_message_down = Some(10));
+        let _: Action = session.tell(&Event::CloseFrame(Client, Some(4000)));
+        let code = CloseCode::new(4000).expect("sendable");
+        let answer = Action::Close(Closing { code, reason: "" });
+        assert_eq!(session.frame(Upstream, breach), answer, "{breach:?}");
+        assert_eq!(session.tell(&Event::CloseSent), Action::Cut);
+        assert_eq!(session.end(), Some(End::Closed(Client, Some(4000))));
+    }
 }
 
 const MILLI: Duration = Duration::from_millis(1);
@@ -411,6 +461,13 @@ const fn frame(opcode: u8, length: u64) -> Frame {
         opcode,
         masked: true,
         length,
+    }
+}
+
+const fn unmasked(frame: Frame) -> Frame {
+    Frame {
+        masked: false,
+        ..frame
     }
 }
 

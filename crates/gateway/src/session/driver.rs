@@ -134,7 +134,7 @@ impl Driver {
 
     fn act(&mut self, action: Action) {
         match action {
-            Action::Nothing | Action::Cut => {}
+            Action::Nothing | Action::Mute | Action::Cut => {}
             Action::Ping => {
                 self.pings = self.pings.wrapping_add(1);
                 self.down.inject(ping_frame(self.pings));

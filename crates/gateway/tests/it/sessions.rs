@@ -354,3 +354,24 @@ async fn a_reload_keeps_a_session_whose_claims_still_hold() {
 fn claims(tier: &str) -> serde_json::Map<String, serde_json::Value> {
     [("tier".to_owned(), tier.into())].into_iter().collect()
 }
+
+#[tokio::test]
+async fn a_message_too_big_does_not_pass_behind_a_goodbye() {
+    let (played, address) = Played::new().await;
+    let mut setup = Setup::new(required()).before(address);
+    setup.terms.max_message = Some(10);
+    let gate = setup.start();
+    let (mut client, (_, mut upstream)) = tokio::join!(gate.enter(), played.switch());
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let close = unmasked(0x88, &4000u16.to_be_bytes());
+    upstream.stream.write_all(&close).await.expect("written");
+    assert_eq!(client.next().await.expect("a close").close().0, 4000);
+    let both = [masked(0x82, b"small"), masked(0x82, &[7; 11])].concat();
+    client.stream.write_all(&both).await.expect("written");
+    client.frame(8, &4000u16.to_be_bytes()).await;
+    let mut passed = Vec::new();
+    within(upstream.stream.read_to_end(&mut passed))
+        .await
+        .expect("read");
+    assert_eq!(passed, masked(0x82, b"small"));
+}
