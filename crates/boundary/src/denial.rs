@@ -122,10 +122,15 @@ const fn invalid_text(reason: InvalidReason) -> &'static str {
     match reason {
         InvalidReason::Audience => "websocket jwt audience mismatch",
         InvalidReason::Issuer => "websocket jwt issuer mismatch",
-        InvalidReason::Claims | InvalidReason::Form | InvalidReason::Signature => {
-            "invalid websocket jwt"
+        InvalidReason::Algorithm
+        | InvalidReason::Claims
+        | InvalidReason::Form
+        | InvalidReason::Key
+        | InvalidReason::Signature
+        | InvalidReason::Type => "invalid websocket jwt",
+        InvalidReason::Inactive | InvalidReason::UnknownToken | InvalidReason::Unread => {
+            "invalid websocket bearer token"
         }
-        InvalidReason::UnknownToken | InvalidReason::Unread => "invalid websocket bearer token",
     }
 }
 

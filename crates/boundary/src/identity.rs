@@ -222,6 +222,12 @@ impl Scopes {
         required.0.difference(&self.0).next().map(|scope| &**scope)
     }
 
+    /// Those of this set that are in `limit` too: no credential gives more than its owner has.
+    #[must_use]
+    pub fn clamped_to(&self, limit: &Self) -> Self {
+        Self(self.0.intersection(&limit.0).cloned().collect())
+    }
+
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -274,5 +280,8 @@ mod tests {
             scopes.first_missing(&Scopes::parse("read admin")),
             Some("admin")
         );
+        let clamped = scopes.clamped_to(&Scopes::parse("admin read"));
+        assert_eq!(clamped, Scopes::parse("read"));
+        assert!(scopes.clamped_to(&Scopes::default()).is_empty());
     }
 }

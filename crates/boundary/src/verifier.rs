@@ -110,6 +110,8 @@ impl fmt::Debug for dyn DynVerifier + '_ {
     reason = "what a new one tells must be decided"
 )]
 pub enum Rejection {
+    /// The credential is good, and the account behind it is disabled or gone.
+    AccountDisabled,
     /// The credential is good and its time is over.
     Expired,
     /// The credential is not true.
@@ -123,11 +125,14 @@ pub enum Rejection {
     },
     /// The credential is good and not valid yet.
     NotYetValid,
+    /// The credential was good and was taken back.
+    Revoked,
 }
 
 impl From<Rejection> for Refusal {
     fn from(rejection: Rejection) -> Self {
         match rejection {
+            Rejection::AccountDisabled => Self::new(RefusalKind::AccountDisabled),
             Rejection::Expired => Self::new(RefusalKind::Expired),
             Rejection::Invalid(reason) => {
                 Self::new(RefusalKind::InvalidCredential).with_detail(Detail::Invalid(reason))
@@ -137,6 +142,7 @@ impl From<Rejection> for Refusal {
                 Self::new(RefusalKind::KeysUnavailable).retry_after(retry_after)
             }
             Rejection::NotYetValid => Self::new(RefusalKind::NotYetValid),
+            Rejection::Revoked => Self::new(RefusalKind::Revoked),
         }
     }
 }

@@ -40,8 +40,8 @@ impl TokenVerifier {
     }
 
     /// One that knows a token for each answer that a verifier can give: `good` is the subject
-    /// `ada`; `expired`, `not-yet-valid`, `key-unknown` and `unavailable` are what they say; every
-    /// other is invalid.
+    /// `ada`; `expired`, `not-yet-valid`, `key-unknown`, `revoked-token`, `disabled-account` and
+    /// `unavailable` are what they say; every other is invalid.
     #[must_use]
     pub fn of_each_kind() -> Self {
         let unavailable = Rejection::Unavailable {
@@ -52,6 +52,8 @@ impl TokenVerifier {
             .knows("expired", Err(Rejection::Expired))
             .knows("not-yet-valid", Err(Rejection::NotYetValid))
             .knows("key-unknown", Err(Rejection::KeyUnknown))
+            .knows("revoked-token", Err(Rejection::Revoked))
+            .knows("disabled-account", Err(Rejection::AccountDisabled))
             .knows("unavailable", Err(unavailable))
     }
 

@@ -57,6 +57,7 @@ pub mod capability;
 mod digest;
 mod error;
 pub mod hmac_jwt;
+mod jwt;
 pub mod secret_file;
 
 pub use self::capability::CapabilityTokens;

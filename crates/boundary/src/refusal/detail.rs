@@ -80,21 +80,33 @@ impl HandshakeFault {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[expect(clippy::exhaustive_enums, reason = "the text of each must be decided")]
 pub enum InvalidReason {
+    /// The algorithm is none that the verifier takes.
+    #[error("the algorithm is not allowed")]
+    Algorithm,
     /// The audience is another.
     #[error("the audience is another")]
     Audience,
     /// The claims are not of the form that the standard and the verifier ask for.
     #[error("the claims are malformed")]
     Claims,
+    /// Whoever issued it says that it does not count.
+    #[error("its issuer says that it is not active")]
+    Inactive,
     /// The issuer is another.
     #[error("the issuer is another")]
     Issuer,
     /// It is not a token of the form that the verifier reads.
     #[error("it is not a token of this verifier's form")]
     Form,
+    /// It does not say which key signed it, or the key is of another kind.
+    #[error("its key is not named, or is of another kind")]
+    Key,
     /// The signature does not match.
     #[error("the signature does not match")]
     Signature,
+    /// The type in its header is another.
+    #[error("the type is another")]
+    Type,
     /// The token is not one that the verifier knows.
     #[error("the token is unknown")]
     UnknownToken,

@@ -153,6 +153,8 @@ fn only_a_wrong_or_broken_credential_is_a_failure() {
         upgrade("expired"),
         upgrade("not-yet-valid"),
         upgrade("key-unknown"),
+        upgrade("revoked-token"),
+        upgrade("disabled-account"),
         upgrade("unavailable"),
         upgrade("good").origin(FOREIGN_ORIGIN),
         upgrade("good").line("sec-websocket-version", "8"),

@@ -34,7 +34,7 @@ fn http_and_websocket_get_the_same_answer_over_the_whole_matrix() {
             }
         }
     }
-    assert_eq!(cases, 2 * 4 * 11 * 7 * 6);
+    assert_eq!(cases, 2 * 4 * 13 * 7 * 6);
 }
 
 #[test]
@@ -106,7 +106,7 @@ enum Rule {
     Any,
 }
 
-const CREDENTIALS: [Held; 11] = [
+const CREDENTIALS: [Held; 13] = [
     Held::Nothing,
     Held::Malformed,
     Held::Token("good"),
@@ -116,6 +116,8 @@ const CREDENTIALS: [Held; 11] = [
     Held::Token("key-unknown"),
     Held::Token("unavailable"),
     Held::Token("revoked"),
+    Held::Token("revoked-token"),
+    Held::Token("disabled-account"),
     Held::Token("disabled"),
     Held::Token("lacking"),
 ];
@@ -283,8 +285,8 @@ impl Held {
             Self::Token("not-yet-valid") => RefusalKind::NotYetValid,
             Self::Token("key-unknown") => RefusalKind::KeyUnknown,
             Self::Token("unavailable") => RefusalKind::KeysUnavailable,
-            Self::Token("revoked") => RefusalKind::Revoked,
-            Self::Token("disabled") => RefusalKind::AccountDisabled,
+            Self::Token("revoked" | "revoked-token") => RefusalKind::Revoked,
+            Self::Token("disabled" | "disabled-account") => RefusalKind::AccountDisabled,
             Self::Token("lacking") => RefusalKind::InsufficientScope,
             Self::Token(_) => RefusalKind::InvalidCredential,
         })

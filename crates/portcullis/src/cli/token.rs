@@ -252,10 +252,12 @@ fn verify(
 
 fn word(rejection: &Rejection) -> &'static str {
     match rejection {
+        Rejection::AccountDisabled => "of a disabled account",
         Rejection::Expired => "expired",
         Rejection::Invalid(_) => "wrong: signature, algorithm or form",
         Rejection::KeyUnknown => "signed with an unknown key",
         Rejection::NotYetValid => "not valid yet",
+        Rejection::Revoked => "revoked",
         Rejection::Unavailable { .. } => "cannot be checked",
     }
 }

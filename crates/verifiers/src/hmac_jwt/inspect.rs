@@ -3,8 +3,8 @@
 use portcullis_boundary::refusal::InvalidReason;
 use serde_json::{Map, Value};
 
-use super::compact::Compact;
-use super::strict_json;
+use crate::jwt::compact::Compact;
+use crate::jwt::strict_json;
 
 /// What stands in a token, true or not.
 #[derive(Clone, Debug, PartialEq)]

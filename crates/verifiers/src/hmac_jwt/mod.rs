@@ -27,12 +27,9 @@
 //! asymmetric keys where that is not bearable.
 
 mod algorithm;
-mod claims;
-mod compact;
 mod inspect;
 mod secret;
 pub mod sign;
-mod strict_json;
 mod verifier;
 
 pub use self::algorithm::Algorithm;

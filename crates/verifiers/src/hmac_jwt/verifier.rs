@@ -9,10 +9,10 @@ use portcullis_boundary::refusal::InvalidReason;
 use portcullis_boundary::{Credential, Identity, Rejection, Verifier};
 
 use super::algorithm::Algorithm;
-use super::claims::Claims;
-use super::compact::Compact;
 use super::secret::HmacSecret;
 use crate::error::ConfigError;
+use crate::jwt::claims::Claims;
+use crate::jwt::compact::Compact;
 
 /// Vouches for whoever presents a JWT that one of its secrets signed.
 ///
@@ -106,11 +106,12 @@ impl HmacJwt {
     /// The whole decision, in the order that the module's documentation gives.
     fn judge(&self, token: &str, now: Timestamp) -> Result<Identity, Rejection> {
         let token = Compact::parse(token).ok_or(Rejection::Invalid(InvalidReason::Form))?;
-        let kid = token
-            .checked_header(self.algorithm)
+        let header = token
+            .checked_header()
+            .filter(|header| header.alg == self.algorithm.as_str())
             .ok_or(Rejection::Invalid(InvalidReason::Form))?;
         let key = self
-            .key_that_signed(&token, kid)
+            .key_that_signed(&token, header.kid)
             .ok_or(Rejection::Invalid(InvalidReason::Signature))?;
         let claims =
             Claims::read(&token.payload).ok_or(Rejection::Invalid(InvalidReason::Claims))?;

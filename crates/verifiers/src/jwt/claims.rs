@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::strict_json;
 
 /// Claims whose types are right. Nothing is said of their values.
-pub(super) struct Claims {
+pub(crate) struct Claims {
     all: Map<String, Value>,
     expires: i64,
     not_before: Option<i64>,
@@ -14,7 +14,7 @@ pub(super) struct Claims {
 
 impl Claims {
     /// Reads a payload; none when it is not of the form that the rules ask for.
-    pub(super) fn read(payload: &[u8]) -> Option<Self> {
+    pub(crate) fn read(payload: &[u8]) -> Option<Self> {
         let all = strict_json::parse_object(payload)?;
         let expires = all.get("exp")?.as_i64()?;
         let not_before = match all.get("nbf") {
@@ -37,25 +37,25 @@ impl Claims {
         })
     }
 
-    pub(super) const fn expires(&self) -> i64 {
+    pub(crate) const fn expires(&self) -> i64 {
         self.expires
     }
 
-    pub(super) const fn not_before(&self) -> Option<i64> {
+    pub(crate) const fn not_before(&self) -> Option<i64> {
         self.not_before
     }
 
     /// The text of a claim; none when it is absent or no text.
-    pub(super) fn text(&self, name: &str) -> Option<&str> {
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.all.get(name)?.as_str()
     }
 
-    pub(super) fn issued(&self) -> Option<i64> {
+    pub(crate) fn issued(&self) -> Option<i64> {
         self.all.get("iat")?.as_i64()
     }
 
     /// Whether the token is meant for `audience`.
-    pub(super) fn is_for(&self, audience: &str) -> bool {
+    pub(crate) fn is_for(&self, audience: &str) -> bool {
         match self.all.get("aud") {
             Some(Value::String(one)) => one == audience,
             Some(Value::Array(several)) => several.iter().any(|one| one == audience),
@@ -65,7 +65,7 @@ impl Claims {
 
     /// The first of `scope` (a space-delimited list, RFC 9068, 2.2.3), `scp` and `scopes` (arrays)
     /// that is there. What is not of its form gives nothing.
-    pub(super) fn scopes(&self) -> Scopes {
+    pub(crate) fn scopes(&self) -> Scopes {
         if let Some(scope) = self.all.get("scope") {
             return scope.as_str().map(Scopes::parse).unwrap_or_default();
         }
@@ -79,7 +79,7 @@ impl Claims {
             .collect()
     }
 
-    pub(super) fn into_inner(self) -> Map<String, Value> {
+    pub(crate) fn into_inner(self) -> Map<String, Value> {
         self.all
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 /// Reads an object in which no key stands twice, at any depth. "Header Parameter names within the
 /// JOSE Header MUST be unique" (RFC 7515, 4), and so must be claim names (RFC 7519, 4).
-pub(super) fn parse_object(bytes: &[u8]) -> Option<Map<String, Value>> {
+pub(crate) fn parse_object(bytes: &[u8]) -> Option<Map<String, Value>> {
     match serde_json::from_slice(bytes).ok()? {
         Strict(Value::Object(object)) => Some(object),
         Strict(_) => None,

@@ -4,22 +4,21 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
-use super::algorithm::Algorithm;
 use super::strict_json;
 
 /// The parts of a token.
-pub(super) struct Compact<'a> {
+pub(crate) struct Compact<'a> {
     /// What the signature is over, as it was sent.
-    pub(super) signing_input: &'a str,
-    pub(super) header: Map<String, Value>,
-    pub(super) payload: Vec<u8>,
-    pub(super) signature: Vec<u8>,
+    pub(crate) signing_input: &'a str,
+    pub(crate) header: Map<String, Value>,
+    pub(crate) payload: Vec<u8>,
+    pub(crate) signature: Vec<u8>,
 }
 
 impl<'a> Compact<'a> {
     /// Takes a token apart: exactly three segments of base64url without padding, whose unused bits
     /// are zero, the first of them a JSON object.
-    pub(super) fn parse(token: &'a str) -> Option<Self> {
+    pub(crate) fn parse(token: &'a str) -> Option<Self> {
         let (signing_input, signature) = token.rsplit_once('.')?;
         let (header, payload) = signing_input.split_once('.')?;
         if payload.contains('.') {
@@ -33,18 +32,25 @@ impl<'a> Compact<'a> {
         })
     }
 
-    /// Whether the header is one that a verifier of `algorithm` may go on with, and the key that it
-    /// names.
-    pub(super) fn checked_header(&self, algorithm: Algorithm) -> Option<Option<&str>> {
-        let alg = self.header.get("alg").and_then(Value::as_str);
-        if alg != Some(algorithm.as_str()) || self.header.contains_key("crit") {
+    /// What the header says of how to verify; none when no verifier may go on with it.
+    pub(crate) fn checked_header(&self) -> Option<Header<'_>> {
+        if self.header.contains_key("crit") {
             return None;
         }
-        match self.header.get("kid") {
-            None => Some(None),
-            Some(kid) => kid.as_str().map(Some),
-        }
+        let kid = match self.header.get("kid") {
+            None => None,
+            Some(kid) => Some(kid.as_str()?),
+        };
+        let alg = self.header.get("alg")?.as_str()?;
+        Some(Header { alg, kid })
     }
+}
+
+/// The members of a header that count.
+pub(crate) struct Header<'a> {
+    pub(crate) alg: &'a str,
+    /// The key that the token names.
+    pub(crate) kid: Option<&'a str>,
 }
 
 fn decode(segment: &str) -> Option<Vec<u8>> {
