@@ -682,6 +682,18 @@ def test_a_route_may_pass_the_credential_on_by_name(open_gate, fastapi):
     assert seen["authorization"] == [f"Bearer {tokens.ALICE}"]
 
 
+@pytest.mark.parametrize("config", ["public", "off"])
+def test_a_credential_that_nobody_asks_for_stays_at_the_gate_too(gate, files, fastapi, config):
+    if config == "public":
+        door = gate(configs.base(files, fastapi.url, verifiers=[], public=True, carriers=["cookie:session"]))
+    else:
+        door = gate(configs.base(files, fastapi.url, carriers=["cookie:session"], top={"auth": {"required": False}}))
+    for kind in ("http", "websocket"):
+        seen = headers_seen(door, kind, [("Cookie", f"theme=dark; session={tokens.ALICE}")])
+        assert "authorization" not in seen
+        assert seen["cookie"] == ["theme=dark"]
+
+
 def test_the_upstreams_own_bearer_replaces_the_clients(gate, files, fastapi):
     door = gate(configs.base(files, fastapi.url, upstream_token_file=files["upstream"]))
     for kind in ("http", "websocket"):

@@ -10,6 +10,7 @@ use std::time::Duration;
 use http::uri::Authority;
 use http::{HeaderName, HeaderValue};
 use portcullis_boundary::Policy;
+use portcullis_boundary::carrier::Carriers;
 use portcullis_boundary::limits::Limits;
 use portcullis_boundary::policy::HostRule;
 use portcullis_boundary::session::Terms;
@@ -142,6 +143,9 @@ pub struct Upstream {
     pub authorization: Option<HeaderValue>,
     /// Whether the client's credential is passed on in its carrier.
     pub pass_credential: bool,
+    /// Where credentials are taken away although the policy does not read them, beside the header
+    /// and the subprotocol: what the route would read if authentication were on.
+    pub carriers: Carriers,
     /// Whether `Portcullis-Subject` and its kin are sent.
     pub identity_headers: bool,
     /// Whether `Origin` is passed on.
@@ -237,6 +241,7 @@ impl Upstream {
             strip_prefix: false,
             authorization: None,
             pass_credential: false,
+            carriers: Carriers::default(),
             identity_headers: true,
             pass_origin: true,
             drop_request_headers: Vec::new(),

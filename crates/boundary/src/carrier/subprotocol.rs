@@ -115,6 +115,12 @@ pub(super) fn extract(headers: &HeaderMap) -> Result<Option<String>, Malformed> 
 
 /// Takes the credentials out of the offer. The other subprotocols stay, in their order.
 pub(super) fn strip(headers: &mut HeaderMap) {
+    // A line that is not text may hold one all the same.
+    let lines = headers.get_all(SEC_WEBSOCKET_PROTOCOL);
+    let is_text = lines.iter().all(|line| line.to_str().is_ok());
+    if is_text && offered(headers).all(|protocol| Dialect::of(protocol).is_none()) {
+        return;
+    }
     let kept: Vec<&str> = offered(headers)
         .filter(|protocol| Dialect::of(protocol).is_none())
         .collect();

@@ -159,6 +159,17 @@ fn stripping_subprotocols_keeps_the_real_ones_in_order() {
 }
 
 #[test]
+fn subprotocols_without_a_credential_keep_their_bytes_and_what_is_not_text_goes() {
+    let mut clean = head("/", &[("sec-websocket-protocol", b"b,a")]);
+    Carrier::Subprotocol.strip(&mut clean);
+    assert_eq!(clean.headers["sec-websocket-protocol"], "b,a");
+    let hidden = b"chat, portcullis.bearer.dG9r, \xff";
+    let mut head = head("/", &[("sec-websocket-protocol", hidden)]);
+    Carrier::Subprotocol.strip(&mut head);
+    assert!(!head.headers.contains_key("sec-websocket-protocol"));
+}
+
+#[test]
 fn carriers_are_asked_in_one_order_whatever_order_they_were_given_in() {
     let carriers = Carriers::new(["query", "cookie:sid", "header", "header"].map(carrier));
     let names: Vec<_> = carriers.iter().map(ToString::to_string).collect();

@@ -7,6 +7,7 @@ use http::header::{
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use portcullis_boundary::carrier::Carrier;
 use portcullis_boundary::policy::Auth;
 use portcullis_boundary::{Identity, Pass, Peer};
 
@@ -36,10 +37,8 @@ pub(crate) fn prepare(head: &mut Parts, route: &Route, pass: &Pass, peer: &Peer)
         .authority()
         .and_then(|authority| HeaderValue::from_str(authority.as_str()).ok())
         .or_else(|| head.headers.get(HOST).cloned());
-    if let (Auth::Required { carriers, .. }, false) =
-        (route.policy.auth(), upstream.pass_credential)
-    {
-        carriers.strip(head);
+    if !upstream.pass_credential {
+        strip_credentials(head, route);
     }
     strip_hop_by_hop(&mut head.headers);
     strip_claims(&mut head.headers);
@@ -58,6 +57,19 @@ pub(crate) fn prepare(head: &mut Parts, route: &Route, pass: &Pass, peer: &Peer)
     }
     head.headers.insert(HOST, host_of(upstream));
     retarget(head, route);
+}
+
+/// Takes the client's credentials away: where the route reads them, where it would read them if
+/// authentication were on, and in the places that hold nothing else whoever reads them. A client
+/// does not know that nobody asks for the credential it shows.
+fn strip_credentials(head: &mut Parts, route: &Route) {
+    for carrier in [Carrier::Header, Carrier::Subprotocol] {
+        carrier.strip(head);
+    }
+    if let Auth::Required { carriers, .. } = route.policy.auth() {
+        carriers.strip(head);
+    }
+    route.upstream.carriers.strip(head);
 }
 
 /// Takes away what belongs to one connection only (RFC 9110, 7.6.1: "Intermediaries MUST parse a

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use http::HeaderValue;
+use portcullis_boundary::carrier::Carriers;
+use portcullis_boundary::policy::Auth;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::support::{Played, Setup, bearer, masked, required, unmasked, within};
@@ -35,6 +37,35 @@ async fn the_upstream_learns_who_it_is_and_never_the_credential() {
         "{head}"
     );
     assert!(!head.contains("let-me-in") && !head.contains("root") && !head.contains("9.9.9.9"));
+}
+
+#[tokio::test]
+async fn a_credential_that_nobody_asked_for_does_not_pass_unless_the_route_says_so() {
+    let lines = [
+        ("authorization", "Bearer of-somebody"),
+        (
+            "sec-websocket-protocol",
+            "chat, portcullis.bearer.b2Ytc29tZWJvZHk",
+        ),
+        ("cookie", "theme=dark; sid=of-somebody"),
+    ];
+    for (auth, passes) in [
+        (Auth::Off, false),
+        (Auth::Public, false),
+        (Auth::Public, true),
+    ] {
+        let (played, address) = Played::new().await;
+        let mut setup = Setup::new(auth).before(address);
+        setup.upstream.pass_credential = passes;
+        setup.upstream.carriers = Carriers::new(["cookie:sid".parse().expect("a carrier")]);
+        let gate = setup.start();
+        let ((answer, _), (head, _)) = tokio::join!(gate.handshake(&lines), played.switch());
+        assert_eq!(answer.status, 101);
+        let kept: Vec<&str> = head.lines().collect();
+        assert_eq!(kept.contains(&"authorization: Bearer of-somebody"), passes);
+        assert_eq!(kept.contains(&"sec-websocket-protocol: chat"), !passes);
+        assert_eq!(kept.contains(&"cookie: theme=dark"), !passes, "{head}");
+    }
 }
 
 #[tokio::test]

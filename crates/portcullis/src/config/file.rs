@@ -173,7 +173,7 @@ pub(crate) struct Route {
     pub(crate) claims: BTreeMap<String, At<serde_json::Value>>,
     /// A file with the bearer token that is sent to the upstream.
     pub(crate) upstream_token_file: Option<At<String>>,
-    /// Whether the client's credential is passed on.
+    /// Whether the client's credential is passed on; `Authorization` too, on a public route.
     #[serde(default)]
     pub(crate) pass_credential: bool,
     /// Whether the client's `Origin` is passed on.

@@ -42,9 +42,13 @@ pub(super) fn build(
         let mend = "write \"/exact/path\", or \"/prefix/*\" for a path and all below it";
         let pattern = builder.take(pattern, &route.path, mend);
         let codes = codes(builder, route);
-        let auth = auth(builder, route, span, verifiers, required);
+        let carriers = carriers(builder, route);
+        let auth = auth(builder, route, span, verifiers, carriers.clone(), required);
         let terms = terms(builder, &route.session, &codes);
-        let upstream = upstreams::build(builder, route);
+        let upstream = upstreams::build(builder, route).map(|mut upstream| {
+            upstream.carriers = carriers;
+            upstream
+        });
         let policy = auth.map(|auth| policy(builder, route, auth, codes));
         Some(Route {
             pattern: pattern?,
@@ -106,9 +110,9 @@ fn auth(
     route: &file::Route,
     span: &std::ops::Range<usize>,
     verifiers: &Recipes<'_>,
+    carriers: Carriers,
     required: bool,
 ) -> Option<Auth> {
-    let carriers = carriers(builder, route);
     let is_public = route.public.as_ref().is_some_and(|public| public.value);
     let named = route
         .verifiers
