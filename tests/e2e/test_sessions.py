@@ -479,6 +479,20 @@ def test_strangers_that_keep_silent_take_no_room_from_those_who_show_who_they_ar
     eventually(lambda: ask(door.port, upgrade(host=door.authority)).status == 101, 5, what="room for a stranger")
 
 
+def test_one_address_has_its_share_of_the_room_for_strangers(gate, files, echo):
+    config = configs.base(files, echo.url, carriers=["first-message", "header"])
+    config["limits"]["strangers_per_address"] = 3
+    door = gate(config)
+    silent = [Raw(door.port).send(upgrade(host=door.authority)) for _ in range(3)]
+    assert {raw.response().status for raw in silent} == {101}
+    refused = ask(door.port, upgrade(host=door.authority))
+    assert (refused.status, table.problem(refused)["code"]) == (503, "overloaded")
+    with Raw(door.port, source="127.0.0.2") as other:
+        assert other.send(upgrade(host=door.authority)).response().status == 101
+    silent[0].reset()
+    eventually(lambda: ask(door.port, upgrade(host=door.authority)).status == 101, 5, what="room for a stranger")
+
+
 def test_a_gate_that_may_open_no_more_files_serves_again_when_it_may(gate, files, echo, tmp_path, monkeypatch):
     narrow = tmp_path / "narrow"
     narrow.write_text(f'#!/bin/sh\nulimit -n 64\nexec {shlex.quote(str(Path(binary()).resolve()))} "$@"\n')

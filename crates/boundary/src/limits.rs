@@ -297,8 +297,10 @@ fn meter(meters: &mut HashMap<IpAddr, Meter>, network: IpAddr, now_us: u64) -> O
     Some(meters.entry(network).or_default())
 }
 
-/// One client may hold a whole /64 of IPv6, and counts as one.
-fn network(address: IpAddr) -> IpAddr {
+/// Whom `address` counts for: itself, or its /64 network of IPv6, all of which one client may hold.
+/// An IPv4 address in IPv6 form counts as the IPv4 address.
+#[must_use]
+pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +28,8 @@ pub struct GateConfig {
     pub routes: Vec<Route>,
     /// What it allows over all routes.
     pub limits: Limits,
+    /// How much room it has for those who were not admitted.
+    pub room: Room,
     /// How long things may take.
     pub timeouts: Timeouts,
     /// Why `/readyz` should warn, such as authentication that is off where strangers can knock.
@@ -201,6 +204,19 @@ pub struct Document {
     pub content_type: &'static str,
     /// Its bytes.
     pub body: bytes::Bytes,
+}
+
+/// How much room a gate has for those who were not admitted.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "built by the program in one place"
+)]
+pub struct Room {
+    /// Sockets of one address (of one /64 network for IPv6) that are open without having been
+    /// admitted: whose first message is awaited, or who are being told their refusal. By default 32;
+    /// and on loopback, where a proxy may stand before the gate, as many as there are in all.
+    pub strangers_per_address: Option<NonZeroU32>,
 }
 
 /// How long things may take.

@@ -13,12 +13,12 @@ use portcullis_boundary::limits::Limiter;
 use portcullis_boundary::policy::Auth;
 use portcullis_boundary::session::Terms;
 use portcullis_boundary::{Policy, RefusalKind};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Builtin, GateConfig, Listener, Pattern, Route, Target, Timeouts, Upstream};
-use crate::entry::LOBBY;
+use crate::entry::lobby;
 use crate::listen::{self, Bound};
+use crate::places::Places;
 use crate::routes::{Entry, Routes};
 use crate::session::{Facts, Registry, Seat};
 use crate::worker;
@@ -40,7 +40,8 @@ pub(crate) struct Shared {
     rules: ArcSwap<Rules>,
     limiter: Arc<Limiter>,
     pub(crate) registry: Arc<Registry>,
-    lobby: Arc<Semaphore>,
+    /// The sockets that are open without having been admitted.
+    pub(crate) lobby: Arc<Places>,
     draining: CancellationToken,
 }
 
@@ -123,11 +124,12 @@ impl Gate {
     ) -> Result<Self, StartError> {
         let workers = options.workers.max(1);
         let limiter = Limiter::new(config.limits.clone());
+        let lobby = Places::new(lobby(&config.room));
         let shared = Arc::new(Shared {
             rules: ArcSwap::from_pointee(Rules::new(config, &limiter)),
             limiter,
             registry: Arc::new(Registry::default()),
-            lobby: Arc::new(Semaphore::new(LOBBY)),
+            lobby,
             draining: CancellationToken::new(),
         });
         let mut addresses = Vec::new();
@@ -173,6 +175,7 @@ impl Gate {
     /// the terms with which it opened. Returns how many sessions were ended.
     pub fn reload(&self, config: GateConfig) -> usize {
         self.shared.limiter.set_limits(config.limits.clone());
+        self.shared.lobby.set_plan(lobby(&config.room));
         self.shared
             .rules
             .store(Arc::new(Rules::new(config, &self.shared.limiter)));
@@ -239,11 +242,6 @@ impl Shared {
 
     pub(crate) const fn draining(&self) -> &CancellationToken {
         &self.draining
-    }
-
-    /// A place for a socket that is open without having been admitted.
-    pub(crate) fn lobby(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.lobby).try_acquire_owned().ok()
     }
 
     pub(crate) fn readiness(&self) -> (StatusCode, String) {

@@ -22,6 +22,7 @@ mod connection;
 mod entry;
 mod gate;
 mod listen;
+mod places;
 mod relay;
 mod report;
 mod routes;

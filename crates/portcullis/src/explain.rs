@@ -327,7 +327,7 @@ mod tests {
     use http::Request;
     use portcullis_boundary::limits::Limits;
     use portcullis_boundary::session::Terms;
-    use portcullis_gateway::config::{Builtin, Pattern, Route, Target, Timeouts, Upstream};
+    use portcullis_gateway::config::{Builtin, Pattern, Room, Route, Target, Timeouts, Upstream};
 
     use super::*;
 
@@ -341,6 +341,7 @@ mod tests {
         let config = GateConfig {
             routes: vec![route("/public/*"), route("/admin")],
             limits: Limits::default(),
+            room: Room::default(),
             timeouts: Timeouts::default(),
             warnings: Vec::new(),
         };

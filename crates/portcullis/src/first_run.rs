@@ -13,7 +13,9 @@ use portcullis_boundary::carrier::{Carrier, Carriers};
 use portcullis_boundary::limits::Limits;
 use portcullis_boundary::policy::Auth;
 use portcullis_boundary::session::Terms;
-use portcullis_gateway::config::{Builtin, GateConfig, Pattern, Route, Target, Timeouts, Upstream};
+use portcullis_gateway::config::{
+    Builtin, GateConfig, Pattern, Room, Route, Target, Timeouts, Upstream,
+};
 use portcullis_verifiers::CapabilityTokens;
 use portcullis_verifiers::secret_file::SecretFile;
 
@@ -110,6 +112,7 @@ impl FirstRun {
             gate: GateConfig {
                 routes,
                 limits: Limits::default(),
+                room: Room::default(),
                 timeouts,
                 warnings,
             },

@@ -13,7 +13,7 @@ use portcullis_boundary::limits::Limits;
 use portcullis_boundary::policy::{Auth, OriginRule, Protocols, Signal};
 use portcullis_boundary::session::Terms;
 use portcullis_boundary::{DynVerifier, Policy};
-use portcullis_gateway::config::{GateConfig, Pattern, Route, Timeouts, Upstream};
+use portcullis_gateway::config::{GateConfig, Pattern, Room, Route, Timeouts, Upstream};
 use portcullis_verifiers::hmac_jwt::{Algorithm, HmacSecret};
 use portcullis_verifiers::secret_file::SecretFile;
 use portcullis_verifiers::{CapabilityTokens, ConfigError};
@@ -100,6 +100,7 @@ pub(crate) fn settings(args: &GateArgs, overrides: &Overrides) -> anyhow::Result
         gate: GateConfig {
             routes: vec![route],
             limits: Limits::default(),
+            room: Room::default(),
             timeouts,
             warnings,
         },

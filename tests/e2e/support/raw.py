@@ -156,7 +156,7 @@ class Raw:
     """One TCP (or TLS, or unix) connection with a deadline on everything."""
 
     def __init__(self, address, *, tls: ssl.SSLContext | None = None, server_name: str = "localhost", timeout: float = 15,
-                 receive_buffer: int | None = None) -> None:
+                 receive_buffer: int | None = None, source: str | None = None) -> None:
         self.timeout = timeout
         if isinstance(address, int):
             address = ("127.0.0.1", address)
@@ -165,6 +165,8 @@ class Raw:
         if receive_buffer is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         sock.settimeout(timeout)
+        if source is not None:
+            sock.bind((source, 0))
         sock.connect(address)
         if family == socket.AF_INET:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

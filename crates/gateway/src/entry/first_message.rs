@@ -9,13 +9,13 @@ use portcullis_boundary::policy::Delivery;
 use portcullis_boundary::session::{Closing, Side};
 use portcullis_boundary::{Arrival, Boundary, Credential, Refusal, RefusalKind, Refused, Verdict};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 use super::refuse::{Farewell, switching, tell};
 use super::upgrade::{Bridge, Terms, reach};
 use super::{Outcome, Then};
 use crate::config::Route;
+use crate::places::Place;
 use crate::relay::frames::{close_frame, pong_frame, text_frame};
 use crate::relay::header::read_header;
 use crate::report;
@@ -33,7 +33,7 @@ pub(crate) struct FirstMessage {
     route: Arc<Route>,
     boundary: Boundary,
     arrival: Arrival,
-    place: OwnedSemaphorePermit,
+    place: Place,
 }
 
 /// Accepts the socket, where there is room for one more stranger.
@@ -43,10 +43,13 @@ pub(super) fn accept(
     boundary: Boundary,
     arrival: Arrival,
 ) -> Outcome {
-    let Some(place) = worker.shared.lobby() else {
-        let refusal = Refusal::new(RefusalKind::Overloaded)
-            .because("too many sockets wait for their first message");
-        return tell(worker, entry, &arrival, refusal.into());
+    let place = match worker.shared.lobby.take(arrival.peer()) {
+        Ok(place) => place,
+        Err(full) => {
+            let why = format!("the places for sockets without a first message: {full}");
+            let refusal = Refusal::new(RefusalKind::Overloaded).because(why);
+            return tell(worker, entry, &arrival, refusal.into());
+        }
     };
     let response = switching(&arrival);
     let route = Arc::clone(&entry.route);

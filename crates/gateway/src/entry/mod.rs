@@ -7,6 +7,7 @@
 mod check;
 mod first_message;
 mod health;
+mod lobby;
 mod refuse;
 mod upgrade;
 
@@ -19,7 +20,8 @@ use portcullis_boundary::policy::Delivery;
 use portcullis_boundary::{Arrival, Pass, Peer, Protocol, Refusal, RefusalKind, Refused, Verdict};
 
 pub(crate) use self::first_message::FirstMessage;
-pub(crate) use self::refuse::{Farewell, LOBBY};
+pub(crate) use self::lobby::lobby;
+pub(crate) use self::refuse::Farewell;
 pub(crate) use self::upgrade::Bridge;
 use crate::config::{Listener, Route};
 use crate::report;

@@ -7,10 +7,10 @@ use portcullis_boundary::policy::Delivery;
 use portcullis_boundary::session::{CLOSE_GRACE, Closing, Side};
 use portcullis_boundary::{Arrival, Refused};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 use super::{Outcome, Then, delivery};
+use crate::places::Place;
 use crate::relay::frames::close_frame;
 use crate::relay::header::read_header;
 use crate::report;
@@ -19,18 +19,13 @@ use crate::stream::Stream;
 use crate::upstream::accept_key;
 use crate::worker::Worker;
 
-/// The most sockets that are open without having been admitted: those that are being told their
-/// refusal, and those whose first message is awaited. Whoever comes when they are all taken gets
-/// the HTTP denial.
-pub(crate) const LOBBY: usize = 1024;
-
 /// Tells `refused`, and reports it.
 pub(super) fn tell(worker: &Worker, entry: &Entry, arrival: &Arrival, refused: Refused) -> Outcome {
     let route = &entry.route;
     let mut delivery = delivery(entry, arrival, &refused);
     let mut place = None;
     if let Delivery::Close(_) = delivery {
-        place = worker.shared.lobby();
+        place = worker.shared.lobby.take(arrival.peer()).ok();
         if place.is_none() {
             delivery = Delivery::Denial;
         }
@@ -72,11 +67,11 @@ pub(super) fn switching(arrival: &Arrival) -> Response<()> {
 pub(crate) struct Farewell {
     closing: Closing,
     /// Its place in the lobby, given back when the socket is dropped.
-    place: OwnedSemaphorePermit,
+    place: Place,
 }
 
 impl Farewell {
-    pub(super) const fn new(closing: Closing, place: OwnedSemaphorePermit) -> Self {
+    pub(super) const fn new(closing: Closing, place: Place) -> Self {
         Self { closing, place }
     }
 

@@ -11,7 +11,7 @@ use portcullis_boundary::policy::{Auth, HostRule};
 use portcullis_boundary::session::Terms;
 use portcullis_boundary::{DynVerifier, Policy};
 use portcullis_gateway::config::{
-    Builtin, GateConfig, ListenAddress, Listener, Pattern, Route, Target, Timeouts, Upstream,
+    Builtin, GateConfig, ListenAddress, Listener, Pattern, Room, Route, Target, Timeouts, Upstream,
 };
 use portcullis_gateway::{BoundAddress, Gate, StartOptions};
 use portcullis_verifiers::CapabilityTokens;
@@ -44,6 +44,7 @@ pub(crate) struct Setup {
     pub(crate) terms: Terms,
     pub(crate) upstream: Upstream,
     pub(crate) limits: Limits,
+    pub(crate) room: Room,
     pub(crate) timeouts: Timeouts,
 }
 
@@ -54,6 +55,7 @@ impl Setup {
             terms: Terms::default(),
             upstream: Upstream::new(Target::Builtin(Builtin::Echo)),
             limits: Limits::default(),
+            room: Room::default(),
             timeouts: Timeouts::default(),
         }
     }
@@ -78,6 +80,7 @@ impl Setup {
         GateConfig {
             routes: vec![route],
             limits: self.limits,
+            room: self.room,
             timeouts: self.timeouts,
             warnings: Vec::new(),
         }

@@ -258,7 +258,7 @@ pub(crate) struct RouteLimits {
     pub(crate) sessions_per_subject: Option<At<i64>>,
 }
 
-/// What the gate allows over all its routes. There are no limits by default.
+/// What the gate allows over all its routes. Where no default is named, there is no limit.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Limits {
@@ -270,6 +270,8 @@ pub(crate) struct Limits {
     pub(crate) handshakes: Option<At<String>>,
     /// Refused credentials of one address, as `100/m`.
     pub(crate) failed_handshakes: Option<At<String>>,
+    /// Open sockets of one address that were not admitted; 32 by default, and no limit on loopback.
+    pub(crate) strangers_per_address: Option<At<i64>>,
 }
 
 /// How long things may take.

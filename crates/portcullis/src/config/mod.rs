@@ -26,7 +26,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use portcullis_boundary::limits::Limits;
-use portcullis_gateway::config::{GateConfig, Timeouts};
+use portcullis_gateway::config::{GateConfig, Room, Timeouts};
 
 use self::builder::Builder;
 pub(crate) use self::file::ClientAuth;
@@ -196,6 +196,7 @@ fn build(builder: &mut Builder, file: &file::File, overrides: &Overrides) -> Opt
         .admin
         .or_else(|| admin(builder, file.admin.as_ref()));
     let limits = limits(builder, &file.limits);
+    let room = room(builder, &file.limits);
     let timeouts = timeouts(builder, &file.timeouts, overrides);
     if !builder.problems.is_empty() {
         return None;
@@ -204,6 +205,7 @@ fn build(builder: &mut Builder, file: &file::File, overrides: &Overrides) -> Opt
         gate: GateConfig {
             routes,
             limits,
+            room,
             timeouts,
             warnings: Vec::new(),
         },
@@ -232,6 +234,12 @@ fn limits(builder: &mut Builder, written: &file::Limits) -> Limits {
     limits.handshakes = builder.rate(written.handshakes.as_ref(), None);
     limits.failed_handshakes = builder.rate(written.failed_handshakes.as_ref(), None);
     limits
+}
+
+fn room(builder: &mut Builder, written: &file::Limits) -> Room {
+    Room {
+        strangers_per_address: builder.count(written.strangers_per_address.as_ref()),
+    }
 }
 
 fn timeouts(builder: &mut Builder, written: &file::Timeouts, overrides: &Overrides) -> Timeouts {
