@@ -5,17 +5,20 @@
 //!
 //! - [`CapabilityTokens`]: secrets known by their SHA-256, each of which is a capability by itself.
 //! - [`HmacJwt`]: JWTs signed with a shared secret, the algorithm pinned.
+//! - [`Jwks`]: JWTs signed with a private key, by the key sets of their issuers.
 //!
-//! Both decide from memory alone: they open no sockets, wait for nothing and read no clock. A file
-//! is read only by [`secret_file::SecretFile::read`]; who wants a changed file to count builds a new
-//! verifier and puts it in the old one's place.
+//! The first two decide from memory alone: they open no sockets, wait for nothing and read no clock.
+//! Who must ask others does so over an [`Outbound`]. A file is read only by
+//! [`secret_file::SecretFile::read`]; who wants a changed file to count builds a new verifier and puts
+//! it in the old one's place.
 //!
 //! # Several on one route
 //!
 //! A route asks the first verifier that recognises the credential's shape, and no other. A capability
 //! token may have any shape, so [`CapabilityTokens`] recognises everything and must stand last. Alone
 //! on its route [`HmacJwt`] recognises everything too, so that its answer is the precise one; before
-//! others it must be told to leave them the rest with [`HmacJwt::only_jwt_shapes`].
+//! others it must be told to leave them the rest with [`HmacJwt::only_jwt_shapes`]. So it is with
+//! [`Jwks`].
 //!
 //! # Example
 //!
@@ -57,9 +60,14 @@ pub mod capability;
 mod digest;
 mod error;
 pub mod hmac_jwt;
+pub mod jwks;
 mod jwt;
+pub mod outbound;
+mod recent;
 pub mod secret_file;
 
 pub use self::capability::CapabilityTokens;
-pub use self::error::ConfigError;
+pub use self::error::{AskError, ConfigError};
 pub use self::hmac_jwt::HmacJwt;
+pub use self::jwks::Jwks;
+pub use self::outbound::{Endpoint, Outbound};

@@ -115,7 +115,7 @@ impl HmacJwt {
             .ok_or(Rejection::Invalid(InvalidReason::Signature))?;
         let claims =
             Claims::read(&token.payload).ok_or(Rejection::Invalid(InvalidReason::Claims))?;
-        self.judge_time(&claims, now.as_secs())?;
+        claims.judge_time(now, self.max_clock_skew)?;
         self.judge_names(&claims)?;
         Ok(self.identity(claims, &key.id))
     }
@@ -128,17 +128,6 @@ impl HmacJwt {
             Some(named) => Some(named).filter(signed),
             None => self.keys.iter().find(signed),
         }
-    }
-
-    fn judge_time(&self, claims: &Claims, now: i64) -> Result<(), Rejection> {
-        if now > claims.expires().saturating_add(self.max_clock_skew) {
-            return Err(Rejection::Expired);
-        }
-        let not_before = claims.not_before().unwrap_or(i64::MIN);
-        if now < not_before.saturating_sub(self.max_clock_skew) {
-            return Err(Rejection::NotYetValid);
-        }
-        Ok(())
     }
 
     fn judge_names(&self, claims: &Claims) -> Result<(), Rejection> {
@@ -155,31 +144,13 @@ impl HmacJwt {
 
     fn identity(&self, claims: Claims, key_id: &str) -> Identity {
         let subject = claims.text("sub").filter(|subject| !subject.is_empty());
-        let ends = claims.expires().saturating_add(self.max_clock_skew);
         let mut identity = Identity::new(subject.unwrap_or(NO_SUBJECT))
             .verified_by(self.name.clone())
-            .with_scopes(claims.scopes())
-            .with_key_id(key_id)
-            .expires_at(
-                Timestamp::from_secs(claims.expires()),
-                Timestamp::from_secs(ends),
-            );
-        if let Some(issuer) = claims.text("iss") {
-            identity = identity.with_issuer(issuer);
-        }
+            .with_key_id(key_id);
         if let Some(audience) = &self.audience {
             identity = identity.with_audience(audience.clone());
         }
-        if let Some(id) = claims.text("jti") {
-            identity = identity.with_credential_id(id);
-        }
-        if let Some(issued) = claims.issued() {
-            identity = identity.issued_at(Timestamp::from_secs(issued));
-        }
-        if self.keep_claims {
-            identity = identity.with_claims(claims.into_inner());
-        }
-        identity
+        claims.complete(identity, self.max_clock_skew, self.keep_claims)
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a token claims, once its signature is known to be good.
 
-use portcullis_boundary::Scopes;
+use portcullis_boundary::clock::Timestamp;
+use portcullis_boundary::{Identity, Rejection, Scopes};
 use serde_json::{Map, Value};
 
 use super::strict_json;
@@ -37,20 +38,12 @@ impl Claims {
         })
     }
 
-    pub(crate) const fn expires(&self) -> i64 {
-        self.expires
-    }
-
-    pub(crate) const fn not_before(&self) -> Option<i64> {
-        self.not_before
-    }
-
     /// The text of a claim; none when it is absent or no text.
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.all.get(name)?.as_str()
     }
 
-    pub(crate) fn issued(&self) -> Option<i64> {
+    fn issued(&self) -> Option<i64> {
         self.all.get("iat")?.as_i64()
     }
 
@@ -65,7 +58,7 @@ impl Claims {
 
     /// The first of `scope` (a space-delimited list, RFC 9068, 2.2.3), `scp` and `scopes` (arrays)
     /// that is there. What is not of its form gives nothing.
-    pub(crate) fn scopes(&self) -> Scopes {
+    fn scopes(&self) -> Scopes {
         if let Some(scope) = self.all.get("scope") {
             return scope.as_str().map(Scopes::parse).unwrap_or_default();
         }
@@ -79,8 +72,44 @@ impl Claims {
             .collect()
     }
 
-    pub(crate) fn into_inner(self) -> Map<String, Value> {
-        self.all
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.all.get(name).is_some_and(|claim| !claim.is_null())
+    }
+
+    /// Whether the token is in time, where clocks may differ by `skew` seconds.
+    pub(crate) fn judge_time(&self, now: Timestamp, skew: i64) -> Result<(), Rejection> {
+        let now = now.as_secs();
+        if now > self.expires.saturating_add(skew) {
+            return Err(Rejection::Expired);
+        }
+        let not_before = self.not_before.unwrap_or(i64::MIN);
+        if now < not_before.saturating_sub(skew) {
+            return Err(Rejection::NotYetValid);
+        }
+        Ok(())
+    }
+
+    /// Adds to `identity` what every token says: scopes, times, issuer and id; and all claims, when
+    /// they are to be kept.
+    pub(crate) fn complete(self, identity: Identity, skew: i64, keep_claims: bool) -> Identity {
+        let ends = self.expires.saturating_add(skew);
+        let mut identity = identity.with_scopes(self.scopes()).expires_at(
+            Timestamp::from_secs(self.expires),
+            Timestamp::from_secs(ends),
+        );
+        if let Some(issuer) = self.text("iss") {
+            identity = identity.with_issuer(issuer);
+        }
+        if let Some(id) = self.text("jti") {
+            identity = identity.with_credential_id(id);
+        }
+        if let Some(issued) = self.issued() {
+            identity = identity.issued_at(Timestamp::from_secs(issued));
+        }
+        if keep_claims {
+            identity = identity.with_claims(self.all);
+        }
+        identity
     }
 }
 

@@ -1,16 +1,23 @@
 //! The verifiers, by the tables that say what they do.
 
 #![expect(
+    clippy::indexing_slicing,
+    clippy::needless_pass_by_value,
     clippy::panic,
     clippy::unwrap_used,
     reason = "clippy takes the helpers of tests for production code"
 )]
 
 mod capability;
+mod jwks_fetch;
+mod jwks_tokens;
 mod jwt_identity;
 mod jwt_keys;
 mod jwt_table;
 mod jwt_time;
+mod key_sets;
 mod properties;
 mod secret_file;
+mod service;
+mod signer;
 mod support;
