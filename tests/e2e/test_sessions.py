@@ -493,12 +493,30 @@ def test_one_address_has_its_share_of_the_room_for_strangers(gate, files, echo):
     eventually(lambda: ask(door.port, upgrade(host=door.authority)).status == 101, 5, what="room for a stranger")
 
 
-def test_a_gate_that_may_open_no_more_files_serves_again_when_it_may(gate, files, echo, tmp_path, monkeypatch):
-    narrow = tmp_path / "narrow"
-    narrow.write_text(f'#!/bin/sh\nulimit -n 64\nexec {shlex.quote(str(Path(binary()).resolve()))} "$@"\n')
-    narrow.chmod(0o700)
-    monkeypatch.setenv("PORTCULLIS_BIN", str(narrow))
+@pytest.fixture
+def narrow(tmp_path, monkeypatch):
+    """A gate that may open few files."""
+    script = tmp_path / "narrow"
+    script.write_text(f'#!/bin/sh\nulimit -n 64\nexec {shlex.quote(str(Path(binary()).resolve()))} "$@"\n')
+    script.chmod(0o700)
+    monkeypatch.setenv("PORTCULLIS_BIN", str(script))
+
+
+def test_a_gate_that_may_open_few_files_turns_away_whom_it_has_no_room_for(narrow, gate, files, echo):
     door = gate(configs.base(files, echo.url))
+    crowd = [Raw(door.port) for _ in range(40)]
+    told = ask(door.port, upgrade("/", BEARER, host=door.authority))
+    assert (told.status, told.header("retry-after")) == (503, "1")
+    door.wait_record(lambda r: r["level"] == "WARN" and "no room" in r["fields"]["message"], what="a warning")
+    for raw in crowd:
+        raw.close()
+    assert_alive(opened(door))
+
+
+def test_a_gate_that_may_open_no_more_files_serves_again_when_it_may(narrow, gate, files, echo):
+    config = configs.base(files, echo.url)
+    config["limits"]["connections"] = 1000
+    door = gate(config)
     crowd = [Raw(door.port) for _ in range(100)]
     door.wait_record(lambda r: r["level"] == "WARN" and "accept" in r["fields"]["message"], what="a warning")
     for raw in crowd:

@@ -28,7 +28,7 @@ pub struct GateConfig {
     pub routes: Vec<Route>,
     /// What it allows over all routes.
     pub limits: Limits,
-    /// How much room it has for those who were not admitted.
+    /// How much room it has.
     pub room: Room,
     /// How long things may take.
     pub timeouts: Timeouts,
@@ -206,13 +206,18 @@ pub struct Document {
     pub body: bytes::Bytes,
 }
 
-/// How much room a gate has for those who were not admitted.
+/// How much room a gate has for connections, and for those who were not admitted.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[expect(
     clippy::exhaustive_structs,
     reason = "built by the program in one place"
 )]
 pub struct Room {
+    /// Open connections, those of sessions among them; by default as many as the process may open
+    /// files for, and 50,000 at most.
+    pub connections: Option<NonZeroU32>,
+    /// Open connections of one address (of one /64 network for IPv6); by default no limit.
+    pub connections_per_address: Option<NonZeroU32>,
     /// Sockets of one address (of one /64 network for IPv6) that are open without having been
     /// admitted: whose first message is awaited, or who are being told their refusal. By default 32;
     /// and on loopback, where a proxy may stand before the gate, as many as there are in all.
@@ -232,6 +237,8 @@ pub struct Timeouts {
     pub handshake: Duration,
     /// The next piece of a request's body.
     pub body: Duration,
+    /// A connection on which nothing is asked and nothing answered.
+    pub idle: Duration,
     /// Draining.
     pub drain: Duration,
 }
@@ -242,6 +249,7 @@ impl Default for Timeouts {
             header: Duration::from_secs(10),
             handshake: Duration::from_secs(10),
             body: Duration::from_secs(60),
+            idle: Duration::from_secs(60),
             drain: Duration::from_secs(30),
         }
     }

@@ -16,6 +16,7 @@ use portcullis_boundary::{Policy, RefusalKind};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Builtin, GateConfig, Listener, Pattern, Route, Target, Timeouts, Upstream};
+use crate::connection::connections;
 use crate::entry::lobby;
 use crate::listen::{self, Bound};
 use crate::places::Places;
@@ -42,6 +43,8 @@ pub(crate) struct Shared {
     pub(crate) registry: Arc<Registry>,
     /// The sockets that are open without having been admitted.
     pub(crate) lobby: Arc<Places>,
+    /// The open connections.
+    pub(crate) connections: Arc<Places>,
     draining: CancellationToken,
 }
 
@@ -125,11 +128,13 @@ impl Gate {
         let workers = options.workers.max(1);
         let limiter = Limiter::new(config.limits.clone());
         let lobby = Places::new(lobby(&config.room));
+        let connections = Places::new(connections(&config.room));
         let shared = Arc::new(Shared {
             rules: ArcSwap::from_pointee(Rules::new(config, &limiter)),
             limiter,
             registry: Arc::new(Registry::default()),
             lobby,
+            connections,
             draining: CancellationToken::new(),
         });
         let mut addresses = Vec::new();
@@ -176,6 +181,8 @@ impl Gate {
     pub fn reload(&self, config: GateConfig) -> usize {
         self.shared.limiter.set_limits(config.limits.clone());
         self.shared.lobby.set_plan(lobby(&config.room));
+        let connections = connections(&config.room);
+        self.shared.connections.set_plan(connections);
         self.shared
             .rules
             .store(Arc::new(Rules::new(config, &self.shared.limiter)));

@@ -30,6 +30,8 @@ struct Counts {
     taken: u32,
     /// The addresses that have a share, as long as they hold a place: no more than are taken.
     by_network: HashMap<IpAddr, u32>,
+    /// Whether it is known that all are taken, or nearly.
+    is_known_full: bool,
 }
 
 /// Why there is no place.
@@ -48,6 +50,7 @@ impl Places {
                 plan,
                 taken: 0,
                 by_network: HashMap::new(),
+                is_known_full: false,
             }),
         })
     }
@@ -89,6 +92,11 @@ impl Places {
         })
     }
 
+    /// Whether it is worth telling that all are taken: once, until a tenth of them was free again.
+    pub(crate) fn is_news(&self) -> bool {
+        !std::mem::replace(&mut self.lock().is_known_full, true)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Counts> {
         // Nothing panics while it holds the lock.
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
@@ -106,6 +114,9 @@ impl Drop for Place {
     fn drop(&mut self) {
         let counts = &mut *self.places.lock();
         counts.taken = counts.taken.saturating_sub(1);
+        if counts.taken < counts.plan.most - counts.plan.most / 10 {
+            counts.is_known_full = false;
+        }
         let Some(network) = self.network else { return };
         if let Some(taken) = counts.by_network.get_mut(&network) {
             *taken = taken.saturating_sub(1);
@@ -181,6 +192,18 @@ mod tests {
         drop(held);
         let counts = places.lock();
         assert_eq!((counts.taken, counts.by_network.len()), (0, 0));
+    }
+
+    #[test]
+    fn that_all_are_taken_is_news_once_until_there_was_room() {
+        let places = Places::new(Plan { most: 20, ..PLAN });
+        let local = at("127.0.0.1");
+        let mut held: Vec<_> = (0..20).map(|_| places.take(&local)).collect();
+        assert!(places.is_news());
+        held.truncate(18);
+        assert!(!places.is_news());
+        held.truncate(17);
+        assert!(places.is_news());
     }
 
     #[test]

@@ -145,6 +145,10 @@ async fn answer(stream: impl AsyncRead + AsyncWrite + Unpin, router: Router) {
 fn describe() {
     metrics::describe_gauge!("portcullis_sessions", "Live sessions.");
     metrics::describe_counter!(
+        "portcullis_connections_turned_away_total",
+        "Connections for which there was no room."
+    );
+    metrics::describe_counter!(
         "portcullis_decisions_total",
         "Decisions by route, protocol and outcome."
     );

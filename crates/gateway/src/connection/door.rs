@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
+use http::header::{HeaderValue, RETRY_AFTER};
 use http::request::Parts;
 use http::{Request, Response, StatusCode, Version};
 use portcullis_boundary::Peer;
@@ -23,6 +24,7 @@ use super::http::{MAX_HEAD, MAX_HEADERS};
 use super::{go_on, http as with_hyper};
 use crate::config::Listener;
 use crate::entry::{Outcome, arrive};
+use crate::places::Place;
 use crate::stream::Stream;
 use crate::upstream::write_header;
 use crate::worker::Worker;
@@ -54,6 +56,7 @@ pub(super) async fn serve(
     listener: Arc<Listener>,
     mut stream: Stream,
     peer: Peer,
+    place: Arc<Place>,
 ) {
     let mut buffer = Vec::with_capacity(USUAL_HEAD);
     loop {
@@ -69,7 +72,8 @@ pub(super) async fn serve(
             Ok(Some(Opening::Handshake(head, length))) => (head, length),
             Ok(Some(Opening::Other | Opening::Partial)) => {
                 // Boxed: a handshake must not carry room for a whole server.
-                return Box::pin(with_hyper::serve(worker, listener, stream, buffer, peer)).await;
+                let served = with_hyper::serve(worker, listener, stream, buffer, peer, place);
+                return Box::pin(served).await;
             }
             Ok(Some(Opening::Bad)) => {
                 let told = turn_away(stream, StatusCode::BAD_REQUEST, limit);
@@ -109,7 +113,7 @@ pub(super) async fn serve(
                 if !matches!(timeout(limit, written).await, Ok(Ok(()))) {
                     return;
                 }
-                return go_on(&worker, *then, stream, buffer).await;
+                return go_on(&worker, *then, stream, buffer, place).await;
             }
             // Only a plain request is forwarded, and none is taken here.
             Outcome::Forward(_) => return,
@@ -125,10 +129,14 @@ async fn last_call(worker: &Worker) {
 
 /// Answers `status` to what is no request, and ends the connection: nobody knows where the next one
 /// would begin.
-async fn turn_away(mut stream: Stream, status: StatusCode, limit: Duration) {
+pub(super) async fn turn_away(mut stream: Stream, status: StatusCode, limit: Duration) {
     tracing::debug!(target: "portcullis::connection", status = status.as_u16(), "no request");
     let mut response = Response::new(Bytes::new());
     *response.status_mut() = status;
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        let soon = HeaderValue::from_static("1");
+        response.headers_mut().insert(RETRY_AFTER, soon);
+    }
     let told = async {
         write_answer(&mut stream, &response, false).await?;
         stream.shutdown().await

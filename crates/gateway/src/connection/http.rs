@@ -18,9 +18,11 @@ use portcullis_boundary::{Peer, Refusal, RefusalKind};
 use super::body::Guarded;
 use super::door::LAST_CALL;
 use super::go_on;
+use super::rest::{Answered, Exchanges};
 use super::rewind::Rewind;
 use crate::config::Listener;
 use crate::entry::{Forward, Outcome, Then, arrive, upstream_failed};
+use crate::places::Place;
 use crate::stream::Stream;
 use crate::upstream::{Reply, full};
 use crate::worker::Worker;
@@ -41,38 +43,57 @@ pub(super) async fn serve(
     stream: Stream,
     already: Vec<u8>,
     peer: Peer,
+    place: Arc<Place>,
 ) {
-    let limit = worker.shared.rules().timeouts.header;
+    let timeouts = worker.shared.rules().timeouts;
     let draining = worker.tasks.draining().clone();
+    let exchanges = Exchanges::new();
+    let begun = Arc::clone(&exchanges);
     let service = service_fn(move |request| {
         let (worker, listener, peer) = (Arc::clone(&worker), Arc::clone(&listener), peer.clone());
-        async move { Ok::<_, Infallible>(answer(worker, listener, peer, request).await) }
+        let (exchange, place) = (begun.begin(), Arc::clone(&place));
+        async move {
+            let reply = answer(worker, listener, peer, request, place).await;
+            Ok::<_, Infallible>(reply.map(|body| Answered::new(body, exchange)))
+        }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(limit)
+        .header_read_timeout(timeouts.header)
         .max_buf_size(MAX_HEAD)
         .max_headers(MAX_HEADERS);
     builder
         .http2()
         .timer(TokioTimer::new())
         .keep_alive_interval(Some(HTTP2_PING))
-        .keep_alive_timeout(limit)
+        .keep_alive_timeout(timeouts.header)
         .max_header_list_size(64 * 1024);
     let io = TokioIo::new(Rewind::new(stream, already));
     let connection = builder.serve_connection_with_upgrades(io, service);
     tokio::pin!(connection);
+    let last_call = async {
+        draining.cancelled().await;
+        // What was read with the connection's start is answered first.
+        tokio::time::sleep(LAST_CALL).await;
+    };
+    let enough = async {
+        tokio::select! {
+            () = last_call => {}
+            // A client that only answers pings would stay for ever.
+            () = exchanges.rest(timeouts.idle) => {}
+        }
+    };
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = async {
-            draining.cancelled().await;
-            // What was read with the connection's start is answered first.
-            tokio::time::sleep(LAST_CALL).await;
-        } => {
+        () = enough => {
+            // What was asked is answered, and nothing more; a client that holds out is cut.
             connection.as_mut().graceful_shutdown();
-            connection.await
+            tokio::select! {
+                ended = connection => ended,
+                () = exchanges.rest(timeouts.header) => Ok(()),
+            }
         }
     };
     if let Err(error) = ended {
@@ -85,6 +106,7 @@ async fn answer(
     listener: Arc<Listener>,
     peer: Peer,
     mut request: Request<Incoming>,
+    place: Arc<Place>,
 ) -> Reply {
     let upgrade = hyper::upgrade::on(&mut request);
     let (head, body) = request.into_parts();
@@ -96,7 +118,7 @@ async fn answer(
         Outcome::Forward(forward) => send(&worker, *forward, body).await,
         Outcome::Switch(response, then) => {
             let tasks = worker.tasks.clone();
-            drop(tasks.spawn(async move { switch(&worker, upgrade, *then).await }));
+            drop(tasks.spawn(async move { switch(&worker, upgrade, *then, place).await }));
             switching(response)
         }
     }
@@ -147,11 +169,11 @@ fn switching(response: Response<()>) -> Reply {
     response
 }
 
-async fn switch(worker: &Worker, upgrade: OnUpgrade, then: Then) {
+async fn switch(worker: &Worker, upgrade: OnUpgrade, then: Then, place: Arc<Place>) {
     // A client that leaves now takes the pass and the upstream with it.
     let Ok(upgraded) = upgrade.await else { return };
     match bare(upgraded) {
-        Some((client, already)) => go_on(worker, then, client, already).await,
+        Some((client, already)) => go_on(worker, then, client, already, place).await,
         None => tracing::error!(target: "portcullis::connection", "an upgraded socket is not ours"),
     }
 }

@@ -7,5 +7,5 @@ mod http;
 mod websocket;
 
 pub(crate) use self::dial::{DialError, dial};
-pub(crate) use self::http::{Client, Reply, Unfinished, full};
+pub(crate) use self::http::{Body, Client, Reply, Unfinished, full};
 pub(crate) use self::websocket::{Accepted, HandshakeError, Offer, accept_key, open, write_header};

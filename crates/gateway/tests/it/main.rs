@@ -7,6 +7,7 @@
 )]
 
 mod admission;
+mod connections;
 mod sessions;
 mod support;
 mod upstreams;

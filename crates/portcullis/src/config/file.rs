@@ -270,6 +270,11 @@ pub(crate) struct Limits {
     pub(crate) handshakes: Option<At<String>>,
     /// Refused credentials of one address, as `100/m`.
     pub(crate) failed_handshakes: Option<At<String>>,
+    /// Open connections, those of sessions among them; by default as many as the process may open
+    /// files for, and 50000 at most.
+    pub(crate) connections: Option<At<i64>>,
+    /// Open connections of one address.
+    pub(crate) connections_per_address: Option<At<i64>>,
     /// Open sockets of one address that were not admitted; 32 by default, and no limit on loopback.
     pub(crate) strangers_per_address: Option<At<i64>>,
 }
@@ -284,6 +289,8 @@ pub(crate) struct Timeouts {
     pub(crate) handshake: Option<At<String>>,
     /// The next piece of a request's body; 60s by default.
     pub(crate) body: Option<At<String>>,
+    /// A connection without a request; 60s by default.
+    pub(crate) idle: Option<At<String>>,
     /// Draining; 30s by default.
     pub(crate) drain: Option<At<String>>,
 }

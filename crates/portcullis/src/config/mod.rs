@@ -238,6 +238,8 @@ fn limits(builder: &mut Builder, written: &file::Limits) -> Limits {
 
 fn room(builder: &mut Builder, written: &file::Limits) -> Room {
     Room {
+        connections: builder.count(written.connections.as_ref()),
+        connections_per_address: builder.count(written.connections_per_address.as_ref()),
         strangers_per_address: builder.count(written.strangers_per_address.as_ref()),
     }
 }
@@ -247,11 +249,13 @@ fn timeouts(builder: &mut Builder, written: &file::Timeouts, overrides: &Overrid
     let header = builder.some_time(written.header.as_ref());
     let handshake = builder.some_time(written.handshake.as_ref());
     let body = builder.some_time(written.body.as_ref());
+    let idle = builder.some_time(written.idle.as_ref());
     let drain = builder.duration(written.drain.as_ref());
     Timeouts {
         header: header.unwrap_or(default.header),
         handshake: handshake.unwrap_or(default.handshake),
         body: body.unwrap_or(default.body),
+        idle: idle.unwrap_or(default.idle),
         drain: overrides.drain.or(drain).unwrap_or(default.drain),
     }
 }
