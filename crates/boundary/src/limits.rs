@@ -41,6 +41,18 @@ impl Rate {
             tolerance_us: interval_us.saturating_mul(more),
         }
     }
+
+    /// How far apart they are when they come evenly.
+    #[must_use]
+    pub const fn interval(self) -> Duration {
+        Duration::from_micros(self.interval_us)
+    }
+
+    /// How much earlier than evenly one may come.
+    #[must_use]
+    pub const fn tolerance(self) -> Duration {
+        Duration::from_micros(self.tolerance_us)
+    }
 }
 
 /// What a rate has let through so far: the generic cell rate algorithm (ITU-T I.371), in 8 bytes.

@@ -1,0 +1,201 @@
+//! Where questions are taken to the database.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
+
+use crate::Answer;
+use crate::error::LedgerError;
+use crate::sql::Settings;
+use crate::sql::connection::Connection;
+use crate::sql::migrate::migrate;
+use crate::sql::pools::Pools;
+use crate::url::Place;
+
+/// A piece of work with a connection.
+pub(crate) type Step<'c, T> =
+    std::pin::Pin<Box<dyn Future<Output = Result<T, LedgerError>> + Send + 'c>>;
+
+/// What more an asker waits than the work may take: the answer has to come back to its thread.
+const GRACE: Duration = Duration::from_millis(250);
+
+pub(crate) struct Desk {
+    pools: Arc<Pools>,
+    settings: Settings,
+    runtime: Handle,
+    tasks: TaskTracker,
+    questions: Arc<Semaphore>,
+}
+
+#[derive(Clone, Copy)]
+enum Access {
+    Read,
+    Write,
+    Transact,
+}
+
+impl Desk {
+    pub(crate) async fn open(
+        place: Place,
+        settings: Settings,
+        runtime: Handle,
+    ) -> Result<Self, LedgerError> {
+        let tasks = TaskTracker::new();
+        let given = settings.clone();
+        let opening = async move {
+            let pools = Pools::open(place, &given).await?;
+            let mut connection = pools.writer().await?;
+            let migrated = migrate(&mut connection).await;
+            if migrated.is_err() {
+                connection.distrust();
+            }
+            migrated.map(|()| pools)
+        };
+        // Tables take longer to make than a question may.
+        let opening = timeout(settings.limit * 10, tasks.spawn_on(opening, &runtime));
+        let pools = match opening.await {
+            Ok(Ok(pools)) => pools?,
+            Ok(Err(_)) => return Err(LedgerError::unavailable("its runtime has ended")),
+            Err(_) => return Err(LedgerError::unavailable("no answer in time")),
+        };
+        Ok(Self {
+            pools: Arc::new(pools),
+            questions: Arc::new(Semaphore::new(settings.questions)),
+            settings,
+            runtime,
+            tasks,
+        })
+    }
+
+    pub(crate) async fn close(&self) {
+        self.questions.close();
+        self.tasks.close();
+        let _: Result<(), tokio::time::error::Elapsed> =
+            timeout(self.settings.limit + GRACE, self.tasks.wait()).await;
+        let pools = Arc::clone(&self.pools);
+        let closing = self
+            .runtime
+            .spawn(async move { timeout(GRACE, pools.close()).await });
+        // Connections that do not part in time are cut with the runtime.
+        let _: Result<_, tokio::task::JoinError> = closing.await;
+    }
+
+    /// Asks without changing.
+    pub(crate) fn read<T, F>(&self, work: F) -> Answer<T>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut Connection) -> Step<'c, T> + Send + 'static,
+    {
+        self.ask(Access::Read, work)
+    }
+
+    /// Changes with one statement.
+    pub(crate) fn write<T, F>(&self, work: F) -> Answer<T>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut Connection) -> Step<'c, T> + Send + 'static,
+    {
+        self.ask(Access::Write, work)
+    }
+
+    /// Changes with several statements, all or none.
+    pub(crate) fn transact<T, F>(&self, work: F) -> Answer<T>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut Connection) -> Step<'c, T> + Send + 'static,
+    {
+        self.ask(Access::Transact, work)
+    }
+
+    fn ask<T, F>(&self, access: Access, work: F) -> Answer<T>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut Connection) -> Step<'c, T> + Send + 'static,
+    {
+        let questions = Arc::clone(&self.questions);
+        let pools = Arc::clone(&self.pools);
+        let (tasks, runtime) = (self.tasks.clone(), self.runtime.clone());
+        let limit = self.settings.limit;
+        Box::pin(async move {
+            let Ok(permit) = questions.try_acquire_owned() else {
+                return Err(LedgerError::unavailable("too many questions at once"));
+            };
+            let task = async move {
+                let _permit = permit;
+                answer(&pools, access, limit, work).await
+            };
+            // The work keeps its own time; this one is for a runtime that does not run.
+            match timeout(limit + GRACE, tasks.spawn_on(task, &runtime)).await {
+                Ok(Ok(answer)) => answer,
+                Ok(Err(_)) => Err(LedgerError::unavailable("its runtime has ended")),
+                Err(_) => Err(LedgerError::unavailable("no answer in time")),
+            }
+        })
+    }
+}
+
+async fn answer<T, F>(
+    pools: &Pools,
+    access: Access,
+    limit: Duration,
+    work: F,
+) -> Result<T, LedgerError>
+where
+    T: Send + 'static,
+    F: for<'c> FnOnce(&'c mut Connection) -> Step<'c, T> + Send + 'static,
+{
+    let begun = async {
+        match access {
+            Access::Read => pools.reader().await,
+            Access::Write | Access::Transact => pools.writer().await,
+        }
+    };
+    let begin = tokio::time::Instant::now();
+    let Ok(connection) = timeout(limit, begun).await else {
+        return Err(LedgerError::unavailable("no connection in time"));
+    };
+    let mut connection = connection?;
+    let is_transaction = matches!(access, Access::Transact);
+    let done = async {
+        if is_transaction {
+            connection.begin().await?;
+        }
+        let done = work(&mut connection).await?;
+        if is_transaction {
+            connection.batch("COMMIT").await?;
+        }
+        Ok(done)
+    };
+    match tokio::time::timeout_at(begin + limit, done).await {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(error)) => {
+            let is_clean = match &error {
+                LedgerError::Unavailable(_) => false,
+                _ if is_transaction => {
+                    let undo = timeout(limit, connection.batch("ROLLBACK"));
+                    matches!(undo.await, Ok(Ok(())))
+                }
+                _ => true,
+            };
+            if !is_clean {
+                connection.distrust();
+            }
+            Err(error)
+        }
+        Err(_) => {
+            connection.distrust();
+            Err(LedgerError::unavailable("no answer in time"))
+        }
+    }
+}
+
+impl fmt::Debug for Desk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Desk").finish_non_exhaustive()
+    }
+}

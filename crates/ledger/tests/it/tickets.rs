@@ -1,0 +1,101 @@
+//! Tickets.
+
+use portcullis_ledger::{LedgerError, Secret, SecretHash, Ticket, Tickets, TooMany};
+use tokio::task::JoinSet;
+
+use crate::support::{NOW, Place, at, in_both_databases};
+
+in_both_databases! {
+    a_hundred_ask_for_one_ticket_and_one_gets_it,
+    a_ticket_that_expired_is_none,
+    a_subject_has_as_many_live_tickets_as_it_may_and_no_more,
+    a_burst_of_issuers_does_not_get_past_the_bound,
+    an_identity_that_is_too_long_is_refused,
+}
+
+fn ticket(secret: &str, subject: &str) -> Ticket {
+    Ticket {
+        hash: SecretHash::of(secret.as_bytes()),
+        subject: subject.into(),
+        route: "chat".into(),
+        origin: Some("https://app.example".into()),
+        identity: r#"{"sub":"ada"}"#.into(),
+        created_at: NOW,
+        expires_at: at(30),
+    }
+}
+
+async fn a_hundred_ask_for_one_ticket_and_one_gets_it(place: Place) {
+    let secret = Secret::generate().unwrap();
+    let ticket = Ticket {
+        hash: secret.hash(),
+        ..ticket("", "ada")
+    };
+    place
+        .ledger
+        .issue_ticket(ticket.clone(), 9, NOW)
+        .await
+        .unwrap()
+        .unwrap();
+    let gates = [place.ledger.clone(), place.another().await];
+    let mut askers = JoinSet::new();
+    for asker in 0..100 {
+        askers.spawn(gates[asker % 2].consume_ticket(secret.hash(), at(1)));
+    }
+    let answers = askers.join_all().await;
+    let got: Vec<_> = answers.into_iter().filter_map(Result::unwrap).collect();
+    assert_eq!(got, [ticket]);
+}
+
+async fn a_ticket_that_expired_is_none(place: Place) {
+    let ledger = place.ledger;
+    let hash = SecretHash::of(b"a");
+    ledger
+        .issue_ticket(ticket("a", "ada"), 9, NOW)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(ledger.consume_ticket(hash, at(30)).await.unwrap(), None);
+    assert_eq!(ledger.consume_ticket(hash, at(1)).await.unwrap(), None);
+}
+
+async fn a_subject_has_as_many_live_tickets_as_it_may_and_no_more(place: Place) {
+    let ledger = place.ledger;
+    for (secret, now, issued) in [
+        ("a", NOW, Ok(())),
+        ("b", NOW, Ok(())),
+        ("c", NOW, Err(TooMany)),
+        ("d", at(30), Ok(())),
+    ] {
+        let answer = ledger.issue_ticket(ticket(secret, "ada"), 2, now).await;
+        assert_eq!(answer.unwrap().is_ok(), issued.is_ok(), "{secret}");
+    }
+    ledger
+        .issue_ticket(ticket("e", "bob"), 2, NOW)
+        .await
+        .unwrap()
+        .unwrap();
+    let again = ledger.issue_ticket(ticket("e", "bob"), 2, NOW).await;
+    assert_eq!(again, Err(LedgerError::Conflict));
+}
+
+async fn a_burst_of_issuers_does_not_get_past_the_bound(place: Place) {
+    let gates = [place.ledger.clone(), place.another().await];
+    let mut issuers = JoinSet::new();
+    for issuer in 0..20 {
+        let ticket = ticket(&issuer.to_string(), "ada");
+        issuers.spawn(gates[issuer % 2].issue_ticket(ticket, 3, NOW));
+    }
+    let answers = issuers.join_all().await;
+    let issued = answers.into_iter().filter(|answer| answer == &Ok(Ok(())));
+    assert_eq!(issued.count(), 3);
+}
+
+async fn an_identity_that_is_too_long_is_refused(place: Place) {
+    let long = Ticket {
+        identity: "x".repeat(8193).into(),
+        ..ticket("a", "ada")
+    };
+    let answer = place.ledger.issue_ticket(long, 9, NOW).await;
+    assert!(matches!(answer, Err(LedgerError::Invalid { .. })));
+}
