@@ -27,8 +27,10 @@ use crate::stream::Stream;
 use crate::upstream::{Reply, full};
 use crate::worker::Worker;
 
-/// The most bytes of a request's head. A client gets 431 beyond.
-pub(super) const MAX_HEAD: usize = 512 * 1024;
+/// The most bytes of a request's head, over each version of HTTP. A client gets 431 beyond. It is
+/// what a stranger may have the gate keep, and more than others take: a token or a cookie of some
+/// kilobytes is large.
+pub(super) const MAX_HEAD: usize = 64 * 1024;
 
 /// How often an HTTP/2 client that says nothing is asked whether it is there.
 const HTTP2_PING: Duration = Duration::from_secs(30);
@@ -69,7 +71,7 @@ pub(super) async fn serve(
         .timer(TokioTimer::new())
         .keep_alive_interval(Some(HTTP2_PING))
         .keep_alive_timeout(timeouts.header)
-        .max_header_list_size(64 * 1024);
+        .max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX));
     let io = TokioIo::new(Rewind::new(stream, already));
     let connection = builder.serve_connection_with_upgrades(io, service);
     tokio::pin!(connection);
