@@ -209,6 +209,31 @@ def test_a_page_that_is_listed_connects_and_may_ask_why_it_could_not(app, browse
     assert json.loads(answer["text"])["code"] == "expired"
 
 
+def test_a_page_that_is_listed_asks_with_the_credential_where_its_handshake_has_it(app, browser):
+    door = app(origin=[browser.pages], carriers=["header", "subprotocol", "cookie:session"])
+    url = door.http("/.portcullis/check?route=/app/echo")
+    expired = tokens.make(exp=-60)
+    asked = [
+        fetch(url, headers={"Authorization": f"Bearer {expired}"}),
+        fetch(url, headers={"Portcullis-Protocol": ", ".join(by_protocol(expired))}, credentials="include"),
+        fetch(url, headers={"Portcullis-Protocol": ", ".join(by_protocol(tokens.ALICE))}),
+        fetch(url, credentials="include"),
+    ]
+    answers = browser.visit(browser.pages + "/friend", *asked, cookies={"session": expired})
+    told = [json.loads(answer["text"]) for answer in answers]
+    assert [answer.get("code") for answer in told] == ["expired", "expired", None, "expired"]
+    assert told[2]["admitted"] is True
+
+
+def test_a_foreign_page_may_not_even_ask_with_a_credential(app, browser):
+    door = app(carriers=["header", "subprotocol"])
+    url = door.http("/.portcullis/check?route=/app/echo")
+    asked = [fetch(url, headers={"Authorization": f"Bearer {tokens.ALICE}"}), fetch(url, headers={"Portcullis-Protocol": "chat.v1"})]
+    assert browser.visit(browser.pages + "/evil", *asked) == [{"error": "TypeError"}] * 2
+    # The browser asked first, and sent nothing that would have been decided.
+    assert [fields for fields in door.decisions() if fields["route"] == "chat"] == []
+
+
 def test_a_page_on_a_name_that_was_made_to_mean_loopback_finds_nobody_at_home(app, browser, raw_upstream):
     """DNS rebinding: page, Origin and Host agree, and all of them are foreign."""
     upstream = raw_upstream()

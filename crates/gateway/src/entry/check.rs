@@ -3,13 +3,16 @@
 //! A page whose handshake ended with 1006 cannot know why. It asks here, with the same credential,
 //! and reads the refusal as JSON. The question is decided by the same boundary as the handshake, and
 //! counts as an attempt like any other, so that it is no better place for guessing.
+//!
+//! A page's script cannot set `Sec-WebSocket-Protocol` on a request. What its handshake would offer
+//! there, it offers here as `Portcullis-Protocol`.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{
-    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE,
-    HeaderMap, HeaderValue, ORIGIN, VARY,
+    ALLOW, CACHE_CONTROL, CONTENT_TYPE, Entry as Header, HeaderValue, ORIGIN,
+    SEC_WEBSOCKET_PROTOCOL,
 };
 use http::request::Parts;
 use http::uri::PathAndQuery;
@@ -20,7 +23,7 @@ use portcullis_boundary::policy::Delivery;
 use portcullis_boundary::{Arrival, Peer, Refusal, RefusalKind, Refused, Verdict};
 use serde_json::{Value, json};
 
-use super::{delivery, no_route};
+use super::{cors, delivery, no_route};
 use crate::config::Listener;
 use crate::gate::Rules;
 use crate::routes::Entry;
@@ -38,8 +41,12 @@ pub(super) async fn answer(
     head: &Parts,
     peer: &Peer,
 ) -> Response<Bytes> {
-    if head.method != Method::GET {
-        return json_response(StatusCode::METHOD_NOT_ALLOWED, &json!({"error": "use GET"}));
+    if head.method != Method::GET && head.method != Method::OPTIONS {
+        let told = &json!({"error": "use GET"});
+        let mut response = json_response(StatusCode::METHOD_NOT_ALLOWED, told);
+        let allowed = HeaderValue::from_static("GET,OPTIONS");
+        response.headers_mut().insert(ALLOW, allowed);
+        return response;
     }
     let Some(target) = target(head) else {
         let mend = json!({"error": "add ?route=PATH, the path that the handshake would have"});
@@ -47,6 +54,11 @@ pub(super) async fn answer(
     };
     let arrival = Arrival::new(handshake(head, target, peer.is_encrypted()), peer.clone());
     let entry = rules.routes.find(arrival.path()).unwrap_or(&rules.nowhere);
+    // Where no route is, the rule of none: only a page of this host may learn that.
+    let is_welcome = entry.route.policy.check_page(&arrival, &listener.hosts);
+    if head.method == Method::OPTIONS {
+        return cors::preflight(&head.headers, is_welcome.is_ok());
+    }
     let verdict = if std::ptr::eq(entry, &rules.nowhere) {
         Verdict::Refuse(no_route(&arrival, listener).into())
     } else if worker.shared.is_draining() {
@@ -68,11 +80,9 @@ pub(super) async fn answer(
             (describe(entry, &arrival, &refused), may_read)
         }
     };
-    // Where no route is, the rule of none: only a page of this host may learn that.
-    let is_welcome = entry.route.policy.check_page(&arrival, &listener.hosts);
     let mut response = json_response(StatusCode::OK, &body);
     if may_read && is_welcome.is_ok() {
-        allow_origin(response.headers_mut(), head);
+        cors::allow_origin(response.headers_mut(), &head.headers);
     }
     response
 }
@@ -138,19 +148,13 @@ fn handshake(head: &Parts, target: PathAndQuery, encrypted: bool) -> Parts {
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
-    handshake
-}
-
-/// A page that may connect may also read why it could not.
-fn allow_origin(headers: &mut HeaderMap, head: &Parts) {
-    headers.insert(VARY, HeaderValue::from_static("origin"));
-    if let Some(origin) = head.headers.get(ORIGIN) {
-        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-        headers.insert(
-            ACCESS_CONTROL_ALLOW_CREDENTIALS,
-            HeaderValue::from_static("true"),
-        );
+    if let Header::Occupied(offered) = headers.entry(cors::PROTOCOL) {
+        let (_, offered) = offered.remove_entry_mult();
+        for offer in offered.collect::<Vec<_>>() {
+            headers.append(SEC_WEBSOCKET_PROTOCOL, offer);
+        }
     }
+    handshake
 }
 
 fn json_response(status: StatusCode, body: &Value) -> Response<Bytes> {

@@ -5,6 +5,7 @@
 //! the boundary; what is here is only the carrying out.
 
 mod check;
+mod cors;
 mod first_message;
 mod health;
 mod lobby;
