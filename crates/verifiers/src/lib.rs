@@ -6,6 +6,7 @@
 //! - [`CapabilityTokens`]: secrets known by their SHA-256, each of which is a capability by itself.
 //! - [`HmacJwt`]: JWTs signed with a shared secret, the algorithm pinned.
 //! - [`Jwks`]: JWTs signed with a private key, by the key sets of their issuers.
+//! - [`ApiKeys`]: keys with an owner, kept by whoever implements [`api_key::KeyLookup`].
 //!
 //! The first two decide from memory alone: they open no sockets, wait for nothing and read no clock.
 //! Who must ask others does so over an [`Outbound`]. A file is read only by
@@ -18,7 +19,7 @@
 //! token may have any shape, so [`CapabilityTokens`] recognises everything and must stand last. Alone
 //! on its route [`HmacJwt`] recognises everything too, so that its answer is the precise one; before
 //! others it must be told to leave them the rest with [`HmacJwt::only_jwt_shapes`]. So it is with
-//! [`Jwks`].
+//! [`Jwks`]. [`ApiKeys`] recognises its own prefix and nothing else.
 //!
 //! # Example
 //!
@@ -56,6 +57,7 @@
 //! # }
 //! ```
 
+pub mod api_key;
 pub mod capability;
 mod digest;
 mod error;
@@ -66,6 +68,7 @@ pub mod outbound;
 mod recent;
 pub mod secret_file;
 
+pub use self::api_key::ApiKeys;
 pub use self::capability::CapabilityTokens;
 pub use self::error::{AskError, ConfigError};
 pub use self::hmac_jwt::HmacJwt;

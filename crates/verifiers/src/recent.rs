@@ -51,6 +51,16 @@ impl<K: Eq + Hash, V: Clone> Recent<K, V> {
         })
     }
 
+    pub(crate) fn forget<Q: Eq + Hash + ?Sized>(&self, key: &Q)
+    where
+        K: Borrow<Q>,
+    {
+        self.with(|generations| {
+            generations.younger.remove(key);
+            generations.older.remove(key);
+        });
+    }
+
     fn with<T>(&self, act: impl FnOnce(&mut Generations<K, V>) -> T) -> T {
         act(&mut self
             .generations
@@ -91,10 +101,22 @@ mod tests {
         assert_eq!(recent.find(&50), None);
     }
 
+    #[test]
+    fn what_is_forgotten_is_gone_from_both_generations() {
+        let recent = Recent::new(4);
+        for key in 0..4 {
+            recent.insert(key, ());
+        }
+        for key in 0..4 {
+            recent.forget(&key);
+            assert_eq!(recent.find(&key), None);
+        }
+    }
+
     proptest! {
         #[test]
         fn it_never_has_more_than_its_places_nor_a_value_that_was_replaced(
-            operations in proptest::collection::vec((0_u8..2, 0_u8..12), 0..200),
+            operations in proptest::collection::vec((0_u8..3, 0_u8..12), 0..200),
             most in 2_usize..8,
         ) {
             let recent = Recent::new(most);
@@ -104,6 +126,10 @@ mod tests {
                     0 => {
                         recent.insert(key, value);
                         last.insert(key, value);
+                    }
+                    1 => {
+                        recent.forget(&key);
+                        last.remove(&key);
                     }
                     _ => {
                         if let Some(found) = recent.find(&key) {

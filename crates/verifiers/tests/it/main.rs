@@ -8,6 +8,7 @@
     reason = "clippy takes the helpers of tests for production code"
 )]
 
+mod api_keys;
 mod capability;
 mod jwks_fetch;
 mod jwks_tokens;
