@@ -578,6 +578,22 @@ def first_message(gate, files, echo):
     return gate(configs.base(files, echo.url, carriers=["first-message"]))
 
 
+@pytest.mark.parametrize("carrier", ["header", "first-message"])
+def test_a_client_that_leaves_while_its_upstream_is_reached_has_its_decision_in_the_log(gate, files, raw_upstream, carrier):
+    upstream = raw_upstream()
+    door = gate(configs.base(files, upstream.url, carriers=[carrier]))
+    with Raw(door.port) as raw:
+        if carrier == "header":
+            raw.send(upgrade(headers=BEARER, host=door.authority))
+        else:
+            raw.open("/", host=door.authority)
+            raw.send_frame(TEXT, auth(tokens.ALICE))
+        upstream.take().read_request()
+    fields = door.wait_decision(message="admitted")
+    assert (fields["subject"], fields["carrier"]) == ("alice", carrier)
+    assert len(door.decisions()) == 1
+
+
 def test_a_client_that_leaves_after_its_first_message_gives_its_slot_back(gate, files, raw_upstream):
     config = configs.base(files, raw_upstream(scripted).url, carriers=["header", "first-message"], limits={"sessions_per_subject": 1})
     door = gate(config)

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, HeaderMap, HeaderValue, TRANSFER_ENCODING, UPGRADE};
-use http::{Request, Response, StatusCode};
+use http::header::{CONNECTION, COOKIE, HeaderMap, HeaderValue, TRANSFER_ENCODING, UPGRADE};
+use http::request::Parts;
+use http::{Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -111,7 +112,8 @@ async fn answer(
     place: Arc<Place>,
 ) -> Reply {
     let upgrade = hyper::upgrade::on(&mut request);
-    let (head, body) = request.into_parts();
+    let (mut head, body) = request.into_parts();
+    join_cookies(&mut head);
     if !has_plain_body(&head.headers) {
         return no_request();
     }
@@ -123,6 +125,28 @@ async fn answer(
             drop(tasks.spawn(async move { switch(&worker, upgrade, *then, place).await }));
             switching(response)
         }
+    }
+}
+
+/// HTTP/2 may split a cookie header into crumbs (RFC 9113, 8.2.3: "these MUST be concatenated into a
+/// single octet string using the two-octet delimiter of 0x3b, 0x20 … before being passed into a
+/// non-HTTP/2 context"). Not only upstreams count the headers: so may whoever reads a cookie here.
+fn join_cookies(head: &mut Parts) {
+    if head.version != Version::HTTP_2 {
+        return;
+    }
+    let crumbs: Vec<_> = head.headers.get_all(COOKIE).iter().collect();
+    if crumbs.len() < 2 {
+        return;
+    }
+    let joined = crumbs
+        .iter()
+        .map(|crumb| crumb.as_bytes())
+        .collect::<Vec<_>>()
+        .join(&b"; "[..]);
+    if let Ok(mut joined) = HeaderValue::from_bytes(&joined) {
+        joined.set_sensitive(true);
+        head.headers.insert(COOKIE, joined);
     }
 }
 

@@ -11,6 +11,7 @@ use portcullis_boundary::{Arrival, Boundary, Credential, Refusal, RefusalKind, R
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
+use super::leaver::Leaver;
 use super::refuse::{Farewell, switching, tell};
 use super::upgrade::{Bridge, Terms, reach};
 use super::{Outcome, Then};
@@ -115,15 +116,11 @@ impl FirstMessage {
                 return Err(Refusal::new(RefusalKind::Internal).because(why).into());
             }
         };
-        let upstream = reach(
-            &self.worker,
-            &self.route,
-            &self.arrival,
-            &pass,
-            Terms::AsAnswered,
-        )
-        .await
-        .map_err(|unreached| Refused::from(Refusal::from(unreached)))?;
+        let (worker, route, arrival) = (&self.worker, &self.route, &self.arrival);
+        let leaver = Leaver::new(route, arrival, &pass);
+        let reached = reach(worker, route, arrival, &pass, Terms::AsAnswered).await;
+        leaver.stays();
+        let upstream = reached.map_err(|unreached| Refused::from(Refusal::from(unreached)))?;
         report::admitted(self.route.policy.name(), &self.arrival, &pass);
         let hosts = self.boundary.hosts();
         Ok(Bridge::new(

@@ -8,6 +8,7 @@ mod check;
 mod cors;
 mod first_message;
 mod health;
+mod leaver;
 mod lobby;
 mod refuse;
 mod upgrade;

@@ -10,6 +10,7 @@ use portcullis_boundary::policy::{Delivery, HostRule};
 use portcullis_boundary::{Arrival, Pass, Refusal, RefusalKind, Refused};
 use tokio::time::Instant;
 
+use super::leaver::Leaver;
 use super::refuse::tell;
 use super::{Outcome, Then, delivery};
 use crate::config::Route;
@@ -20,9 +21,6 @@ use crate::stream::Stream;
 use crate::upstream::headers::{prepare, strip_hop_by_hop};
 use crate::upstream::{Accepted, DialError, HandshakeError, Offer, accept_key, dial, open};
 use crate::worker::Worker;
-
-/// The most bytes that are passed on of an upstream's refusal.
-const MAX_REFUSAL: usize = 64 * 1024;
 
 /// An admitted socket's other end, ready to be relayed.
 pub(crate) struct Bridge {
@@ -96,7 +94,10 @@ pub(super) async fn upgrade(
     arrival: Arrival,
     pass: Pass,
 ) -> Outcome {
-    match reach(worker, &entry.route, &arrival, &pass, Terms::AsOffered).await {
+    let leaver = Leaver::new(&entry.route, &arrival, &pass);
+    let reached = reach(worker, &entry.route, &arrival, &pass, Terms::AsOffered).await;
+    leaver.stays();
+    match reached {
         Ok(upstream) => {
             report::admitted(entry.route.policy.name(), &arrival, &pass);
             let response = answer(&upstream, arrival.handshake_key().unwrap_or_default());
@@ -218,15 +219,10 @@ fn dial_refusal(error: &DialError) -> Refusal {
     Refusal::new(kind).because(error.to_string())
 }
 
-/// An upstream's refusal, with as much of its body as came with its head.
+/// An upstream's refusal, as it goes to the client.
 fn passed_on(response: Response<Vec<u8>>) -> Response<Bytes> {
-    let (mut head, mut body) = response.into_parts();
-    if head.headers.contains_key("transfer-encoding") {
-        // Pieces with their frames are no body; the status says enough.
-        body.clear();
-    }
+    let (mut head, body) = response.into_parts();
     strip_hop_by_hop(&mut head.headers);
     head.headers.remove("content-length");
-    body.truncate(MAX_REFUSAL);
     Response::from_parts(head, body.into())
 }

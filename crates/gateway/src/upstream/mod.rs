@@ -4,6 +4,7 @@ mod builtin;
 mod dial;
 pub(crate) mod headers;
 mod http;
+mod refusal;
 mod websocket;
 
 pub(crate) use self::dial::{DialError, dial};

@@ -15,6 +15,7 @@ use http::{Response, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
+use super::refusal::read_body;
 use crate::stream::Stream;
 
 /// The most bytes that the head of an upstream's answer may have.
@@ -73,7 +74,9 @@ pub(crate) async fn open(
         .await
         .map_err(|_| HandshakeError::Slow(limit))??;
     if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
-        return Err(HandshakeError::Refused(Box::new(answer.map(|()| already))));
+        // Boxed, as all that a handshake which succeeds must not carry room for.
+        let body = Box::pin(read_body(&mut stream, &answer, already)).await;
+        return Err(HandshakeError::Refused(Box::new(answer.map(|()| body))));
     }
     let accept = answer
         .headers()

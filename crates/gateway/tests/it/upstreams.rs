@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
-use http::HeaderValue;
+use http::{HeaderValue, Request};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use portcullis_boundary::carrier::Carriers;
 use portcullis_boundary::policy::Auth;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::support::{Played, Setup, bearer, masked, required, unmasked, within};
+use super::support::{
+    Played, Setup, TOKEN, bearer, masked, required, required_with, tokens, unmasked, within,
+};
 
 #[tokio::test]
 async fn the_upstream_learns_who_it_is_and_never_the_credential() {
@@ -86,6 +89,33 @@ async fn an_upstream_that_is_not_there_is_502_and_1014() {
     assert_eq!(answer.status, 101);
     let told = socket.next().await.expect("a close").close();
     assert_eq!(told, (1014, "upstream_unreachable".into()));
+}
+
+#[tokio::test]
+async fn an_upstreams_refusal_is_passed_on_with_its_body() {
+    let (played, address) = Played::new().await;
+    let gate = Setup::new(required()).before(address).start();
+    let auth = bearer();
+    let lines = [("authorization", auth.as_str())];
+    for (framing, framed) in [
+        ("transfer-encoding: chunked", "5\r\nsorry\r\n0\r\n\r\n"),
+        ("content-length: 5", "sorry"),
+    ] {
+        let refuse = async {
+            let (_, mut upstream) = played.accept().await;
+            let head = format!("HTTP/1.1 409 Conflict\r\n{framing}\r\nx-why: busy\r\n\r\n");
+            for part in [head.as_str(), framed] {
+                let written = upstream.stream.write_all(part.as_bytes()).await;
+                written.expect("written");
+                tokio::task::yield_now().await;
+            }
+            upstream
+        };
+        let ((answer, mut client), _held) = tokio::join!(gate.handshake(&lines), refuse);
+        assert_eq!((answer.status, answer.header("x-why")), (409, Some("busy")));
+        assert_eq!(answer.header("transfer-encoding"), None);
+        assert_eq!(client.body(&answer).await, "sorry");
+    }
 }
 
 #[tokio::test]
@@ -201,4 +231,41 @@ async fn a_kept_connection_does_not_hold_up_draining() {
     drop(client);
     gate.gate.drain();
     within(gate.gate.wait_drained()).await;
+}
+
+#[tokio::test]
+async fn the_crumbs_of_an_http2_cookie_are_one_header_upstream_and_one_to_the_carrier() {
+    let (played, address) = Played::new().await;
+    let carriers = Carriers::new(["cookie:sid".parse().expect("a carrier")]);
+    let auth = required_with(tokens(TOKEN), carriers);
+    let gate = Setup::new(auth).before(address).start();
+    let socket = tokio::net::TcpStream::connect(gate.address).await;
+    let io = TokioIo::new(socket.expect("connected"));
+    let (mut client, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), io)
+        .await
+        .expect("shaken");
+    let request = Request::get(format!("http://{}/x", gate.address))
+        .header("origin", format!("http://{}", gate.address))
+        .header("cookie", "theme=dark")
+        .header("cookie", format!("sid={TOKEN}"))
+        .header("cookie", "lang=en")
+        .body(String::new())
+        .expect("a request");
+    let answer = async {
+        let (head, mut upstream) = played.accept().await;
+        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+        upstream.stream.write_all(answer).await.expect("written");
+        head
+    };
+    let exchange = async { tokio::join!(client.send_request(request), answer) };
+    let (response, head) = tokio::select! {
+        both = within(exchange) => both,
+        ended = connection => panic!("{ended:?}"),
+    };
+    assert_eq!(response.expect("a response").status(), 200);
+    let cookies: Vec<_> = head
+        .lines()
+        .filter(|line| line.starts_with("cookie"))
+        .collect();
+    assert_eq!(cookies, ["cookie: theme=dark; lang=en"], "{head}");
 }
