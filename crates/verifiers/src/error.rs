@@ -1,6 +1,7 @@
 //! What an operator is told: before a verifier stands, and of those whom it asks.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Why a verifier cannot be built. No text of it holds a secret.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -71,6 +72,12 @@ pub enum ConfigError {
     /// There is no token to compare with.
     #[error("no token is given")]
     NoToken,
+    /// It cannot be the id of a Firebase project.
+    #[error("`{project}` is not a project's id")]
+    ProjectMalformed {
+        /// What was given.
+        project: Box<str>,
+    },
     /// A file holds nothing but white space.
     #[error("websocket auth secret {} must not be empty", path.display())]
     SecretFileEmpty {
@@ -161,4 +168,13 @@ impl AskError {
             reason: innermost.to_string().into(),
         }
     }
+}
+
+/// Nobody can say: who keeps it does not answer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("it cannot be looked up")]
+#[expect(clippy::exhaustive_structs, reason = "there is no more to say")]
+pub struct LookupUnavailable {
+    /// When it makes sense to ask again.
+    pub retry_after: Duration,
 }

@@ -6,6 +6,7 @@
 //! - [`CapabilityTokens`]: secrets known by their SHA-256, each of which is a capability by itself.
 //! - [`HmacJwt`]: JWTs signed with a shared secret, the algorithm pinned.
 //! - [`Jwks`]: JWTs signed with a private key, by the key sets of their issuers.
+//! - [`Firebase`]: the same for the ID tokens of a Firebase project, with the state of accounts.
 //! - [`ApiKeys`]: keys with an owner, kept by whoever implements [`api_key::KeyLookup`].
 //!
 //! The first two decide from memory alone: they open no sockets, wait for nothing and read no clock.
@@ -61,6 +62,7 @@ pub mod api_key;
 pub mod capability;
 mod digest;
 mod error;
+pub mod firebase;
 pub mod hmac_jwt;
 pub mod jwks;
 mod jwt;
@@ -70,7 +72,8 @@ pub mod secret_file;
 
 pub use self::api_key::ApiKeys;
 pub use self::capability::CapabilityTokens;
-pub use self::error::{AskError, ConfigError};
+pub use self::error::{AskError, ConfigError, LookupUnavailable};
+pub use self::firebase::Firebase;
 pub use self::hmac_jwt::HmacJwt;
 pub use self::jwks::Jwks;
-pub use self::outbound::{Endpoint, Outbound};
+pub use self::outbound::{ClientAuth, Endpoint, Outbound};

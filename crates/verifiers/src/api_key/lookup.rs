@@ -1,10 +1,11 @@
 //! Where keys are kept.
 
 use std::fmt;
-use std::time::Duration;
 
 use portcullis_boundary::Scopes;
 use portcullis_boundary::clock::Timestamp;
+
+use crate::error::LookupUnavailable;
 
 /// What is stored of a key and its owner.
 #[derive(Clone, Eq, PartialEq)]
@@ -65,13 +66,4 @@ pub trait KeyLookup: Send + Sync {
     fn used(&self, id: &str, now: Timestamp) {
         let _: (&str, Timestamp) = (id, now);
     }
-}
-
-/// Nobody can say whether there is such a key.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("keys cannot be looked up")]
-#[expect(clippy::exhaustive_structs, reason = "there is no more to say")]
-pub struct LookupUnavailable {
-    /// When it makes sense to ask again.
-    pub retry_after: Duration,
 }

@@ -24,6 +24,6 @@ mod lookup;
 mod token;
 mod verifier;
 
-pub use self::lookup::{KeyLookup, LookupUnavailable, StoredKey};
+pub use self::lookup::{KeyLookup, StoredKey};
 pub use self::token::ApiKeyToken;
 pub use self::verifier::ApiKeys;

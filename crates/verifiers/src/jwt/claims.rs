@@ -43,8 +43,8 @@ impl Claims {
         self.all.get(name)?.as_str()
     }
 
-    fn issued(&self) -> Option<i64> {
-        self.all.get("iat")?.as_i64()
+    pub(crate) fn integer(&self, name: &str) -> Option<i64> {
+        self.all.get(name)?.as_i64()
     }
 
     /// Whether the token is meant for `audience`.
@@ -103,7 +103,7 @@ impl Claims {
         if let Some(id) = self.text("jti") {
             identity = identity.with_credential_id(id);
         }
-        if let Some(issued) = self.issued() {
+        if let Some(issued) = self.integer("iat") {
             identity = identity.issued_at(Timestamp::from_secs(issued));
         }
         if keep_claims {

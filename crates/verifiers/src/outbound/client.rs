@@ -58,6 +58,10 @@ impl Outbound {
         self.client.get(endpoint.url().clone())
     }
 
+    pub(crate) fn post(&self, endpoint: &Endpoint) -> RequestBuilder {
+        self.client.post(endpoint.url().clone())
+    }
+
     /// Sends `request` and reads the whole answer. Must be polled on [`Outbound::runtime`].
     pub(crate) async fn exchange(
         &self,

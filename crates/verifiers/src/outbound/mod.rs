@@ -12,10 +12,12 @@
 
 mod answer;
 mod client;
+mod client_auth;
 mod endpoint;
 mod flights;
 
 pub(crate) use self::answer::Answer;
 pub use self::client::{MOST_REQUESTS, Outbound};
+pub use self::client_auth::ClientAuth;
 pub use self::endpoint::Endpoint;
 pub(crate) use self::flights::{Flights, Waiter};

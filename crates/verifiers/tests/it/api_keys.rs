@@ -10,9 +10,8 @@ use std::time::Duration;
 use portcullis_boundary::clock::Timestamp;
 use portcullis_boundary::refusal::InvalidReason;
 use portcullis_boundary::{Identity, Rejection, Scopes, Verifier};
-use portcullis_verifiers::api_key::{
-    ApiKeyToken, ApiKeys, KeyLookup, LookupUnavailable, StoredKey,
-};
+use portcullis_verifiers::LookupUnavailable;
+use portcullis_verifiers::api_key::{ApiKeyToken, ApiKeys, KeyLookup, StoredKey};
 use tokio::sync::Semaphore;
 
 use crate::support::{FORM, NOW, ask, ask_at, header};

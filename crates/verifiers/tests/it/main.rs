@@ -10,6 +10,7 @@
 
 mod api_keys;
 mod capability;
+mod firebase;
 mod jwks_fetch;
 mod jwks_tokens;
 mod jwt_identity;

@@ -8,13 +8,13 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, Response, Uri};
+use axum::http::{HeaderMap, Method, Response, Uri};
 use portcullis_verifiers::{Endpoint, Outbound};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 /// What the service answers at a path.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Reply {
     status: u16,
     headers: Vec<(&'static str, String)>,
@@ -53,7 +53,10 @@ impl Reply {
 /// A request that came.
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
+    pub(crate) method: Method,
+    pub(crate) path: String,
     pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
 }
 
 struct Shared {
@@ -144,10 +147,21 @@ pub(crate) fn nobody() -> Endpoint {
     Endpoint::parse(&format!("http://{address}/")).unwrap()
 }
 
-async fn answer(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap) -> Response<Body> {
+async fn answer(
+    State(shared): State<Arc<Shared>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: String,
+) -> Response<Body> {
     let reply = shared.replies.lock().unwrap().get(uri.path()).cloned();
     shared.asked.send_modify(|asked| {
-        asked.push(Asked { headers });
+        asked.push(Asked {
+            method,
+            path: uri.path().into(),
+            headers,
+            body,
+        });
     });
     let mut is_open = shared.is_open.subscribe();
     is_open.wait_for(|open| *open).await.unwrap();

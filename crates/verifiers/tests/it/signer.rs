@@ -90,6 +90,17 @@ impl Signer {
         jwk
     }
 
+    /// A certificate in PEM of the public key, signed by itself.
+    pub(crate) fn certificate(&self) -> String {
+        let Pair::Rsa(pair) = &self.pair else {
+            panic!("not an RSA key");
+        };
+        let pkcs8 = AsDer::<Pkcs8V1Der<'_>>::as_der(pair).unwrap();
+        let key = rcgen::KeyPair::try_from(pkcs8.as_ref()).unwrap();
+        let certificate = rcgen::CertificateParams::default().self_signed(&key);
+        certificate.unwrap().pem()
+    }
+
     /// The bytes of the public key that a verifier might be made to take for a shared secret.
     pub(crate) fn public_bytes(&self) -> Vec<u8> {
         match &self.pair {
