@@ -520,14 +520,28 @@ def test_a_chunked_body_larger_than_the_route_allows_is_a_413(open_gate, fastapi
         table.assert_denied(raw.response(), "message_too_big")
 
 
-def test_a_body_that_stops_coming_is_given_up(gate, files, raw_upstream):
+@pytest.mark.parametrize("framing, half", [(("Content-Length", "10"), b"half"), (("Transfer-Encoding", "chunked"), b"4\r\nhalf\r\n")])
+def test_a_body_that_stops_coming_is_given_up_and_its_client_told(gate, files, raw_upstream, framing, half):
     upstream = raw_upstream()
     door = gate(configs.base(files, upstream.url, top={"timeouts": {"body": "500ms"}}))
     with Raw(door.port) as raw:
-        raw.send(request("POST", "/", [*BEARER, ("Content-Length", "10")], host=door.authority, body=b"half"))
+        raw.send(request("POST", "/", [*BEARER, framing], host=door.authority) + half)
         inner = upstream.take()
-        assert inner.ended(timeout=5).endswith(b"half")
-        assert 400 <= raw.response().status < 600
+        assert inner.ended(timeout=5).endswith(half)
+        answer = raw.response()
+        assert (answer.status, answer.header("connection")) == (408, "close")
+        raw.ended()
+
+
+def test_a_body_that_is_no_body_is_a_400_and_no_fault_of_the_upstream(gate, files, raw_upstream):
+    upstream = raw_upstream()
+    door = gate(configs.base(files, upstream.url))
+    with Raw(door.port) as raw:
+        raw.send(request("POST", "/", [*BEARER, ("Transfer-Encoding", "chunked")], host=door.authority) + b"4\r\nhalf\r\n")
+        assert upstream.take().read_request()
+        raw.send(b"no size\r\n")
+        assert raw.response().status == 400
+    assert not [r for r in door.records() if r["target"] == "portcullis::upstream"]
 
 
 def test_a_message_of_the_upstream_larger_than_the_route_allows_ends_the_session(open_gate, node_ws):

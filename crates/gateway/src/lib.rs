@@ -20,6 +20,7 @@
 pub mod config;
 mod connection;
 mod entry;
+mod executor;
 mod gate;
 mod listen;
 mod places;

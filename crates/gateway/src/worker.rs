@@ -40,6 +40,10 @@ impl Worker {
     pub(crate) fn client(&self, route: &Arc<Route>) -> Client {
         // The route is kept beside its client, so that its address means nothing else meanwhile.
         let key = Arc::as_ptr(route).addr();
+        if self.tasks.draining().is_cancelled() {
+            // Nobody would tell it that nothing more comes.
+            return Client::new(&route.upstream, &self.tasks);
+        }
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if clients.len() >= MAX_CLIENTS && !clients.contains_key(&key) {
             clients.clear();

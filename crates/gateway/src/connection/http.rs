@@ -12,7 +12,7 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::upgrade::{OnUpgrade, Upgraded};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use portcullis_boundary::{Peer, Refusal, RefusalKind};
 
@@ -25,7 +25,7 @@ use crate::config::Listener;
 use crate::entry::{Forward, Outcome, Then, arrive, upstream_failed};
 use crate::places::Place;
 use crate::stream::Stream;
-use crate::upstream::{Reply, full};
+use crate::upstream::{Reply, Unanswered, full};
 use crate::worker::Worker;
 
 /// The most bytes of a request's head, over each version of HTTP. A client gets 431 beyond. It is
@@ -49,7 +49,8 @@ pub(super) async fn serve(
     place: Arc<Place>,
 ) {
     let timeouts = worker.shared.rules().timeouts;
-    let draining = worker.tasks.draining().clone();
+    let tasks = worker.tasks.clone();
+    let draining = tasks.draining().clone();
     let exchanges = Exchanges::new();
     let begun = Arc::clone(&exchanges);
     let service = service_fn(move |request| {
@@ -60,7 +61,7 @@ pub(super) async fn serve(
             Ok::<_, Infallible>(reply.map(|body| Answered::new(body, exchange)))
         }
     });
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+    let mut builder = auto::Builder::new(tasks);
     builder
         .http1()
         .timer(TokioTimer::new())
@@ -115,7 +116,7 @@ async fn answer(
     let (mut head, body) = request.into_parts();
     join_cookies(&mut head);
     if !has_plain_body(&head.headers) {
-        return no_request();
+        return no_request(StatusCode::BAD_REQUEST);
     }
     match arrive(&worker, &listener, head, peer).await {
         Outcome::Answer(response) => response.map(full),
@@ -162,9 +163,9 @@ fn has_plain_body(headers: &HeaderMap) -> bool {
 }
 
 /// The answer to what is no request, and the end of its connection.
-fn no_request() -> Reply {
+fn no_request(status: StatusCode) -> Reply {
     let mut response = Response::new(full(Bytes::new()));
-    *response.status_mut() = StatusCode::BAD_REQUEST;
+    *response.status_mut() = status;
     let close = HeaderValue::from_static("close");
     response.headers_mut().insert(CONNECTION, close);
     response
@@ -177,14 +178,22 @@ async fn send(worker: &Worker, forward: Forward, body: Incoming) -> Reply {
     let too_big = most.is_some_and(|most| body.size_hint().lower() > most);
     let sent = if too_big {
         let why = "the request's body is larger than the route allows";
-        Err(Refusal::new(RefusalKind::MessageTooBig).because(why))
+        Err(Refusal::new(RefusalKind::MessageTooBig).because(why).into())
     } else {
         let limit = worker.shared.rules().timeouts.body;
         let body = Guarded::new(body, most, limit);
         worker.client(&route).send(head, body).await
     };
     drop(pass);
-    sent.unwrap_or_else(|refusal| upstream_failed(&route, refusal).map(full))
+    match sent {
+        Ok(reply) => reply,
+        Err(Unanswered::Refused(refusal)) => upstream_failed(&route, refusal).map(full),
+        Err(Unanswered::Broken(status)) => {
+            let (route, status_code) = (&**route.policy.name(), status.as_u16());
+            tracing::debug!(target: "portcullis::connection", route, status = status_code, "half a request");
+            no_request(status)
+        }
+    }
 }
 
 fn switching(response: Response<()>) -> Reply {

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{Request, Response, Uri};
+use http::{Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use hyper::body::Incoming;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy::Client as Pool;
 use hyper_util::client::legacy::connect::{Connected, Connection};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use portcullis_boundary::{Refusal, RefusalKind};
 use tokio::time::timeout;
 use tower_service::Service;
@@ -54,6 +54,21 @@ pub(crate) enum Unfinished {
     Broken(#[from] hyper::Error),
 }
 
+/// Why a request has no response.
+#[derive(Debug)]
+pub(crate) enum Unanswered {
+    /// Its own body did not come to its end; what a client that is still there should be told.
+    Broken(StatusCode),
+    /// The upstream failed, or the route does not take the request.
+    Refused(Refusal),
+}
+
+impl From<Refusal> for Unanswered {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
 /// The connections to one upstream that are kept for the next request.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
@@ -68,7 +83,7 @@ impl Client {
             limit: upstream.connect_timeout,
             tasks: tasks.clone(),
         };
-        let pool = Pool::builder(TokioExecutor::new())
+        let pool = Pool::builder(tasks.clone())
             .pool_idle_timeout(Duration::from_secs(30))
             .pool_timer(TokioTimer::new())
             .set_host(false)
@@ -84,9 +99,9 @@ impl Client {
     /// # Errors
     ///
     /// `upstream_unreachable` or `upstream_timeout`; `message_too_big` when the body turned out to be
-    /// larger than the route allows. Cancel-safe: dropping the future drops the
-    /// request.
-    pub(crate) async fn send<B>(&self, mut head: Parts, body: B) -> Result<Reply, Refusal>
+    /// larger than the route allows; [`Unanswered::Broken`] when it stopped coming. Cancel-safe:
+    /// dropping the future drops the request.
+    pub(crate) async fn send<B>(&self, mut head: Parts, body: B) -> Result<Reply, Unanswered>
     where
         B: http_body::Body<Data = Bytes, Error = Box<dyn Error + Send + Sync>> + Send + 'static,
     {
@@ -106,26 +121,35 @@ impl Client {
                 Refusal::new(RefusalKind::UpstreamTimeout)
                     .because(format!("no answer came within {:?}", self.response_timeout))
             })?
-            .map_err(|error| refusal_of(&error))?;
+            .map_err(|error| unanswered(&error))?;
         strip_hop_by_hop(response.headers_mut());
         Ok(response.map(boxed))
     }
 }
 
-fn refusal_of(error: &hyper_util::client::legacy::Error) -> Refusal {
+/// Whose fault it is: the client's, whose body it was, or the upstream's.
+fn unanswered(error: &hyper_util::client::legacy::Error) -> Unanswered {
     let mut cause = error.source();
     let mut told = error.to_string();
     while let Some(error) = cause {
         if let Some(DialError::Slow(_)) = error.downcast_ref() {
-            return Refusal::new(RefusalKind::UpstreamTimeout).because(error.to_string());
+            let refusal = Refusal::new(RefusalKind::UpstreamTimeout);
+            return refusal.because(error.to_string()).into();
         }
-        if let Some(Unfinished::TooBig) = error.downcast_ref() {
-            return Refusal::new(RefusalKind::MessageTooBig).because(error.to_string());
+        match error.downcast_ref() {
+            Some(Unfinished::TooBig) => {
+                let refusal = Refusal::new(RefusalKind::MessageTooBig);
+                return refusal.because(error.to_string()).into();
+            }
+            Some(Unfinished::Slow(_)) => return Unanswered::Broken(StatusCode::REQUEST_TIMEOUT),
+            Some(Unfinished::Broken(_)) => return Unanswered::Broken(StatusCode::BAD_REQUEST),
+            None => {}
         }
         told = error.to_string();
         cause = error.source();
     }
-    Refusal::new(RefusalKind::UpstreamUnreachable).because(told)
+    let refusal = Refusal::new(RefusalKind::UpstreamUnreachable);
+    refusal.because(told).into()
 }
 
 #[derive(Clone, Debug)]

@@ -8,5 +8,5 @@ mod refusal;
 mod websocket;
 
 pub(crate) use self::dial::{DialError, dial};
-pub(crate) use self::http::{Body, Client, Reply, Unfinished, full};
+pub(crate) use self::http::{Body, Client, Reply, Unanswered, Unfinished, full};
 pub(crate) use self::websocket::{Accepted, HandshakeError, Offer, accept_key, open, write_header};
