@@ -3,6 +3,7 @@
 //! - The **ledger** is what must last: [`Keys`], [`Users`], [`Tickets`], [`Revocations`],
 //!   [`Sessions`], [`Rates`], [`Logins`] and the [`AuditLog`], together [`Ledger`].
 //!   [`SqlLedger`] keeps it in SQLite, embedded, or in PostgreSQL, as its [`LedgerUrl`] says.
+//! - The [`bus`] is what must be told: within the process, or over NATS.
 //!
 //! Rules that all of it keeps:
 //!
@@ -22,6 +23,7 @@
 //! with a verified certificate, unless the URL has another `sslmode`.
 
 mod audit;
+pub mod bus;
 mod error;
 mod keys;
 mod logins;

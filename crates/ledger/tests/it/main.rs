@@ -10,6 +10,7 @@
 mod support;
 
 mod audit;
+mod bus;
 mod hostile;
 mod keys;
 mod logins;
