@@ -8,6 +8,7 @@
 //! - [`Jwks`]: JWTs signed with a private key, by the key sets of their issuers.
 //! - [`Firebase`]: the same for the ID tokens of a Firebase project, with the state of accounts.
 //! - [`ApiKeys`]: keys with an owner, kept by whoever implements [`api_key::KeyLookup`].
+//! - [`Introspection`]: tokens about which their issuer is asked (RFC 7662).
 //!
 //! The first two decide from memory alone: they open no sockets, wait for nothing and read no clock.
 //! Who must ask others does so over an [`Outbound`]. A file is read only by
@@ -59,11 +60,13 @@
 //! ```
 
 pub mod api_key;
+mod asked;
 pub mod capability;
 mod digest;
 mod error;
 pub mod firebase;
 pub mod hmac_jwt;
+pub mod introspection;
 pub mod jwks;
 mod jwt;
 pub mod outbound;
@@ -75,5 +78,6 @@ pub use self::capability::CapabilityTokens;
 pub use self::error::{AskError, ConfigError, LookupUnavailable};
 pub use self::firebase::Firebase;
 pub use self::hmac_jwt::HmacJwt;
+pub use self::introspection::Introspection;
 pub use self::jwks::Jwks;
 pub use self::outbound::{ClientAuth, Endpoint, Outbound};

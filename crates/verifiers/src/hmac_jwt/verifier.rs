@@ -115,7 +115,7 @@ impl HmacJwt {
             .ok_or(Rejection::Invalid(InvalidReason::Signature))?;
         let claims =
             Claims::read(&token.payload).ok_or(Rejection::Invalid(InvalidReason::Claims))?;
-        claims.judge_time(now, self.max_clock_skew)?;
+        claims.times().judge(now, self.max_clock_skew)?;
         self.judge_names(&claims)?;
         Ok(self.identity(claims, &key.id))
     }

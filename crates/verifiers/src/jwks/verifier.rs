@@ -123,7 +123,7 @@ impl Jwks {
         let claims =
             Claims::read(&compact.payload).ok_or(Rejection::Invalid(InvalidReason::Claims))?;
         issuer.judge_claims(&claims)?;
-        claims.judge_time(now, issuer.max_clock_skew)?;
+        claims.times().judge(now, issuer.max_clock_skew)?;
         Ok(Verified {
             claims,
             issuer,

@@ -1,4 +1,5 @@
-//! What a token claims, once its signature is known to be good.
+//! What a token claims, once its signature is known to be good; or what somebody says of it who was
+//! asked.
 
 use portcullis_boundary::clock::Timestamp;
 use portcullis_boundary::{Identity, Rejection, Scopes};
@@ -9,18 +10,32 @@ use super::strict_json;
 /// Claims whose types are right. Nothing is said of their values.
 pub(crate) struct Claims {
     all: Map<String, Value>,
-    expires: i64,
+    times: Times,
+}
+
+/// When a token is in time, in seconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Times {
+    expires: Option<i64>,
     not_before: Option<i64>,
 }
 
 impl Claims {
     /// Reads a payload; none when it is not of the form that the rules ask for.
     pub(crate) fn read(payload: &[u8]) -> Option<Self> {
-        let all = strict_json::parse_object(payload)?;
-        let expires = all.get("exp")?.as_i64()?;
-        let not_before = match all.get("nbf") {
-            None | Some(Value::Null) => None,
-            Some(time) => Some(time.as_i64()?),
+        Self::of(strict_json::parse_object(payload)?)
+            .filter(|claims| claims.times.expires.is_some())
+    }
+
+    /// Reads what stands in an answer, which need not say when the token expires.
+    pub(crate) fn of(all: Map<String, Value>) -> Option<Self> {
+        let time = |name| match all.get(name) {
+            None | Some(Value::Null) => Some(None),
+            Some(time) => time.as_i64().map(Some),
+        };
+        let times = Times {
+            expires: time("exp")?,
+            not_before: time("nbf")?,
         };
         let issuer_is_typed = match all.get("iss") {
             None | Some(Value::Null | Value::String(_)) => true,
@@ -31,11 +46,11 @@ impl Claims {
             Some(Value::Array(several)) => several.iter().all(Value::is_string),
             Some(Value::Bool(_) | Value::Number(_) | Value::Object(_)) => false,
         };
-        (issuer_is_typed && audience_is_typed).then_some(Self {
-            all,
-            expires,
-            not_before,
-        })
+        (issuer_is_typed && audience_is_typed).then_some(Self { all, times })
+    }
+
+    pub(crate) const fn times(&self) -> Times {
+        self.times
     }
 
     /// The text of a claim; none when it is absent or no text.
@@ -76,27 +91,15 @@ impl Claims {
         self.all.get(name).is_some_and(|claim| !claim.is_null())
     }
 
-    /// Whether the token is in time, where clocks may differ by `skew` seconds.
-    pub(crate) fn judge_time(&self, now: Timestamp, skew: i64) -> Result<(), Rejection> {
-        let now = now.as_secs();
-        if now > self.expires.saturating_add(skew) {
-            return Err(Rejection::Expired);
-        }
-        let not_before = self.not_before.unwrap_or(i64::MIN);
-        if now < not_before.saturating_sub(skew) {
-            return Err(Rejection::NotYetValid);
-        }
-        Ok(())
-    }
-
     /// Adds to `identity` what every token says: scopes, times, issuer and id; and all claims, when
     /// they are to be kept.
     pub(crate) fn complete(self, identity: Identity, skew: i64, keep_claims: bool) -> Identity {
-        let ends = self.expires.saturating_add(skew);
-        let mut identity = identity.with_scopes(self.scopes()).expires_at(
-            Timestamp::from_secs(self.expires),
-            Timestamp::from_secs(ends),
-        );
+        let mut identity = identity.with_scopes(self.scopes());
+        if let Some(expires) = self.times.expires {
+            let ends = expires.saturating_add(skew);
+            identity =
+                identity.expires_at(Timestamp::from_secs(expires), Timestamp::from_secs(ends));
+        }
         if let Some(issuer) = self.text("iss") {
             identity = identity.with_issuer(issuer);
         }
@@ -110,6 +113,22 @@ impl Claims {
             identity = identity.with_claims(self.all);
         }
         identity
+    }
+}
+
+impl Times {
+    /// Whether the token is in time, where clocks may differ by `skew` seconds.
+    pub(crate) fn judge(self, now: Timestamp, skew: i64) -> Result<(), Rejection> {
+        let now = now.as_secs();
+        let expires = self.expires.unwrap_or(i64::MAX);
+        if now > expires.saturating_add(skew) {
+            return Err(Rejection::Expired);
+        }
+        let not_before = self.not_before.unwrap_or(i64::MIN);
+        if now < not_before.saturating_sub(skew) {
+            return Err(Rejection::NotYetValid);
+        }
+        Ok(())
     }
 }
 

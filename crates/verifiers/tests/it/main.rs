@@ -11,6 +11,7 @@
 mod api_keys;
 mod capability;
 mod firebase;
+mod introspection;
 mod jwks_fetch;
 mod jwks_tokens;
 mod jwt_identity;
