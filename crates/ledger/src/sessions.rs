@@ -119,6 +119,11 @@ pub struct SessionFilter {
 /// A session counts while its gate's lease lives and it has not expired. So the slots of a gate
 /// that died come back at the end of its lease, and nobody needs to notice.
 ///
+/// Sessions and leases of the last second may be lost when the database's machine loses power. A
+/// gate that finds its lease [`Lease::Anew`] opens its sessions again. It also compares now and then
+/// what [`Sessions::list_sessions`] says of it with what it has, and closes what it does not know:
+/// such as a session that was counted while nobody heard the answer.
+///
 /// # What a wrong answer does
 ///
 /// A session too few in the count lifts a cap; one too many that nobody ends keeps its subject out.

@@ -16,6 +16,16 @@ pub(crate) enum Connection {
     Sqlite(PoolConnection<Sqlite>),
 }
 
+/// What a power cut may take back.
+#[derive(Clone, Copy)]
+pub(crate) enum Durability {
+    /// Nothing that was answered.
+    Lasting,
+    /// The last second: it counts what is open, and is over soon anyway. Waiting for the disk would
+    /// be most of what opening a session costs.
+    Passing,
+}
+
 impl Connection {
     /// The rows with which the database answers.
     pub(crate) async fn rows(
@@ -79,13 +89,38 @@ impl Connection {
     ///
     /// SQLite has one writer at a time from here on. PostgreSQL has as many as there are: what
     /// must not be counted by two at once takes a [`Connection::lock`].
-    pub(crate) async fn begin(&mut self) -> Result<(), LedgerError> {
-        match self {
+    pub(crate) async fn begin(&mut self, durability: Durability) -> Result<(), LedgerError> {
+        self.batch(match (&*self, durability) {
             // Not as the server is set: a snapshot that is older than the lock would count less
             // than there is.
-            Self::Postgres(_) => self.batch("BEGIN ISOLATION LEVEL READ COMMITTED").await,
-            Self::Sqlite(_) => self.batch("BEGIN IMMEDIATE").await,
-        }
+            (Self::Postgres(_), Durability::Lasting) => "BEGIN ISOLATION LEVEL READ COMMITTED",
+            (Self::Postgres(_), Durability::Passing) => {
+                "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit = off"
+            }
+            (Self::Sqlite(_), Durability::Lasting) => "BEGIN IMMEDIATE",
+            (Self::Sqlite(_), Durability::Passing) => {
+                "PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE"
+            }
+        })
+        .await
+    }
+
+    /// Makes it so.
+    pub(crate) async fn commit(&mut self, durability: Durability) -> Result<(), LedgerError> {
+        self.batch(match (&*self, durability) {
+            (Self::Sqlite(_), Durability::Passing) => "COMMIT; PRAGMA synchronous = FULL",
+            (Self::Sqlite(_), Durability::Lasting) | (Self::Postgres(_), _) => "COMMIT",
+        })
+        .await
+    }
+
+    /// Makes it as if it had never been.
+    pub(crate) async fn rollback(&mut self, durability: Durability) -> Result<(), LedgerError> {
+        self.batch(match (&*self, durability) {
+            (Self::Sqlite(_), Durability::Passing) => "ROLLBACK; PRAGMA synchronous = FULL",
+            (Self::Sqlite(_), Durability::Lasting) | (Self::Postgres(_), _) => "ROLLBACK",
+        })
+        .await
     }
 
     /// Waits until nobody else holds any of these names, and holds them until the transaction ends.

@@ -1,7 +1,7 @@
 //! Brings the tables to the version that this program knows.
 
 use crate::error::LedgerError;
-use crate::sql::connection::Connection;
+use crate::sql::connection::{Connection, Durability};
 use crate::sql::value::values;
 
 /// All versions in their order. One that was released is never changed.
@@ -9,7 +9,7 @@ const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_ledger.sql")];
 
 /// Runs what is missing, in one transaction, of which there is one at a time.
 pub(crate) async fn migrate(connection: &mut Connection) -> Result<(), LedgerError> {
-    connection.begin().await?;
+    connection.begin(Durability::Lasting).await?;
     connection.lock(&["migrations"]).await?;
     connection
         .batch("CREATE TABLE IF NOT EXISTS migrations (version BIGINT NOT NULL PRIMARY KEY)")
@@ -42,5 +42,5 @@ pub(crate) async fn migrate(connection: &mut Connection) -> Result<(), LedgerErr
             )
             .await?;
     }
-    connection.batch("COMMIT").await
+    connection.commit(Durability::Lasting).await
 }

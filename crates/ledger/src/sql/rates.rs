@@ -13,7 +13,7 @@ use crate::{Answer, text};
 impl Rates for SqlLedger {
     fn take(&self, meter: &str, rate: Rate, now: Timestamp) -> Answer<Result<(), Duration>> {
         let meter = meter.to_owned();
-        self.desk.write(move |db| {
+        self.desk.pass(move |db| {
             Box::pin(async move {
                 text::name("a meter's name", &meter)?;
                 let now_us = now.as_millis().max(0).saturating_mul(1000);

@@ -20,7 +20,7 @@ const ALL: &str = "SELECT sessions.id, gate, route, subject, issuer, credential_
 impl Sessions for SqlLedger {
     fn renew_lease(&self, gate: &str, until: Timestamp, now: Timestamp) -> Answer<Lease> {
         let gate = gate.to_owned();
-        self.desk.transact(move |db| {
+        self.desk.pass(move |db| {
             Box::pin(async move {
                 text::name("a gate's id", &gate)?;
                 let sql = "UPDATE gates SET lease_until = $2 WHERE id = $1 AND lease_until > $3";
@@ -38,7 +38,7 @@ impl Sessions for SqlLedger {
 
     fn forget_gate(&self, gate: &str) -> Answer<()> {
         let gate = gate.to_owned();
-        self.desk.transact(move |db| {
+        self.desk.pass(move |db| {
             Box::pin(async move {
                 text::name("a gate's id", &gate)?;
                 let sql = "DELETE FROM sessions WHERE gate = $1";
@@ -55,7 +55,7 @@ impl Sessions for SqlLedger {
         caps: Caps,
         now: Timestamp,
     ) -> Answer<Result<(), Full>> {
-        self.desk.transact(move |db| {
+        self.desk.pass(move |db| {
             Box::pin(async move {
                 session.check()?;
                 lock(db, &session, caps).await?;
@@ -73,7 +73,7 @@ impl Sessions for SqlLedger {
     }
 
     fn close_session(&self, id: SessionId) -> Answer<()> {
-        self.desk.write(move |db| {
+        self.desk.pass(move |db| {
             Box::pin(async move {
                 let sql = "DELETE FROM sessions WHERE id = $1";
                 db.change(sql, values![id]).await.map(drop)
@@ -82,7 +82,7 @@ impl Sessions for SqlLedger {
     }
 
     fn touch_session(&self, id: SessionId, expires_at: Option<Timestamp>) -> Answer<bool> {
-        self.desk.write(move |db| {
+        self.desk.pass(move |db| {
             Box::pin(async move {
                 let sql = "UPDATE sessions SET expires_at = $2 WHERE id = $1";
                 Ok(db.change(sql, values![id, expires_at]).await? > 0)

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, TryAcquireError};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use crate::Answer;
 use crate::error::LedgerError;
 use crate::sql::Settings;
-use crate::sql::connection::Connection;
+use crate::sql::connection::{Connection, Durability};
 use crate::sql::migrate::migrate;
 use crate::sql::pools::Pools;
 use crate::url::Place;
@@ -36,7 +36,7 @@ pub(crate) struct Desk {
 enum Access {
     Read,
     Write,
-    Transact,
+    Transact(Durability),
 }
 
 impl Desk {
@@ -109,7 +109,16 @@ impl Desk {
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut Connection) -> Step<'c, T> + Send + 'static,
     {
-        self.ask(Access::Transact, work)
+        self.ask(Access::Transact(Durability::Lasting), work)
+    }
+
+    /// The same for what need not outlive a power cut.
+    pub(crate) fn pass<T, F>(&self, work: F) -> Answer<T>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut Connection) -> Step<'c, T> + Send + 'static,
+    {
+        self.ask(Access::Transact(Durability::Passing), work)
     }
 
     fn ask<T, F>(&self, access: Access, work: F) -> Answer<T>
@@ -122,9 +131,12 @@ impl Desk {
         let (tasks, runtime) = (self.tasks.clone(), self.runtime.clone());
         let limit = self.settings.limit;
         Box::pin(async move {
-            let Ok(permit) = questions.try_acquire_owned() else {
-                return Err(LedgerError::unavailable("too many questions at once"));
-            };
+            let permit = questions.try_acquire_owned().map_err(|error| match error {
+                TryAcquireError::NoPermits => {
+                    LedgerError::unavailable("too many questions at once")
+                }
+                TryAcquireError::Closed => LedgerError::unavailable("it was closed"),
+            })?;
             let task = async move {
                 let _permit = permit;
                 answer(&pools, access, limit, work).await
@@ -152,7 +164,7 @@ where
     let begun = async {
         match access {
             Access::Read => pools.reader().await,
-            Access::Write | Access::Transact => pools.writer().await,
+            Access::Write | Access::Transact(_) => pools.writer().await,
         }
     };
     let begin = tokio::time::Instant::now();
@@ -160,27 +172,26 @@ where
         return Err(LedgerError::unavailable("no connection in time"));
     };
     let mut connection = connection?;
-    let is_transaction = matches!(access, Access::Transact);
     let done = async {
-        if is_transaction {
-            connection.begin().await?;
+        if let Access::Transact(durability) = access {
+            connection.begin(durability).await?;
         }
         let done = work(&mut connection).await?;
-        if is_transaction {
-            connection.batch("COMMIT").await?;
+        if let Access::Transact(durability) = access {
+            connection.commit(durability).await?;
         }
         Ok(done)
     };
     match tokio::time::timeout_at(begin + limit, done).await {
         Ok(Ok(done)) => Ok(done),
         Ok(Err(error)) => {
-            let is_clean = match &error {
-                LedgerError::Unavailable(_) => false,
-                _ if is_transaction => {
-                    let undo = timeout(limit, connection.batch("ROLLBACK"));
+            let is_clean = match (&error, access) {
+                (LedgerError::Unavailable(_), _) => false,
+                (_, Access::Transact(durability)) => {
+                    let undo = timeout(limit, connection.rollback(durability));
                     matches!(undo.await, Ok(Ok(())))
                 }
-                _ => true,
+                (_, Access::Read | Access::Write) => true,
             };
             if !is_clean {
                 connection.distrust();
@@ -197,5 +208,37 @@ where
 impl fmt::Debug for Desk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Desk").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sql::value::values;
+
+    async fn synchronous(desk: &Desk) -> Result<i64, LedgerError> {
+        let asked = desk.write(|db| {
+            Box::pin(async move {
+                let row = db.row("PRAGMA synchronous", values![]).await?;
+                row.map_or(Ok(-1), |row| row.integer())
+            })
+        });
+        asked.await
+    }
+
+    #[tokio::test]
+    async fn after_work_that_may_be_lost_the_next_waits_for_the_disk_again() {
+        const FULL: i64 = 2;
+        let desk = Desk::open(Place::Memory, Settings::default(), Handle::current());
+        let desk = desk.await.expect("memory");
+        assert_eq!(synchronous(&desk).await, Ok(FULL));
+        let done = desk.pass(|_| Box::pin(async { Ok(()) })).await;
+        assert_eq!(done, Ok(()));
+        assert_eq!(synchronous(&desk).await, Ok(FULL));
+        let undone: Result<(), _> = desk
+            .pass(|_| Box::pin(async { Err(LedgerError::Conflict) }))
+            .await;
+        assert_eq!(undone, Err(LedgerError::Conflict));
+        assert_eq!(synchronous(&desk).await, Ok(FULL));
     }
 }
