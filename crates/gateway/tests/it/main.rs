@@ -8,6 +8,12 @@
 
 mod admission;
 mod connections;
+mod first_message;
+mod goodbyes;
+mod headers;
+mod own_answers;
+mod reload_and_drain;
 mod sessions;
 mod support;
+mod terms;
 mod upstreams;

@@ -3,3 +3,4 @@
 mod answers;
 mod commands;
 mod docs;
+mod process;
