@@ -21,4 +21,5 @@ mod revocations;
 mod runtimes;
 mod sessions;
 mod tickets;
+mod tls;
 mod users;

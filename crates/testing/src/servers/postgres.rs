@@ -1,12 +1,14 @@
 //! A PostgreSQL.
 
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use super::process::{Process, command, find, folder, wait_until};
+use super::process::{Process, command, find, folder, put, wait_until};
 
 /// A PostgreSQL with a data folder of its own, reached through a Unix socket.
 #[derive(Debug)]
@@ -15,6 +17,8 @@ pub struct PostgresServer {
     process: Process,
     folder: TempDir,
     databases: u32,
+    /// Where it listens with TLS.
+    port: Option<u16>,
 }
 
 impl PostgresServer {
@@ -25,20 +29,43 @@ impl PostgresServer {
     /// When PostgreSQL is not installed or does not start within ten seconds.
     #[must_use]
     pub fn start() -> Self {
-        let folder = folder();
-        let made = command(&program("initdb"), folder.path(), "initdb.log")
-            .args(["-D", "data", "-U", "postgres", "--auth=trust"])
-            .args(["-E", "UTF8", "--no-locale", "--no-sync"])
-            .status();
-        assert!(made.is_ok_and(|status| status.success()), "initdb works");
-        let process = spawn(folder.path());
+        Self::start_in(made_folder(), None)
+    }
+
+    /// One that listens on the loopback interface as well, and there takes TLS alone, with this
+    /// certificate and key in PEM.
+    ///
+    /// # Panics
+    ///
+    /// When PostgreSQL is not installed or does not start within ten seconds.
+    #[must_use]
+    pub fn start_with_tls(certificate: &str, key: &str) -> Self {
+        let folder = made_folder();
+        put(folder.path(), "data/server.crt", certificate);
+        put(folder.path(), "data/server.key", key);
+        let access = "local all all trust\nhostssl all all 127.0.0.1/32 trust\n";
+        put(folder.path(), "data/pg_hba.conf", access);
+        // It cannot choose a port by itself.
+        let free = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
+        let port = free.expect("there is a free port").port();
+        Self::start_in(folder, Some(port))
+    }
+
+    fn start_in(folder: TempDir, port: Option<u16>) -> Self {
         let server = Self {
-            process,
+            process: spawn(folder.path(), port),
             folder,
             databases: 0,
+            port,
         };
         server.wait();
         server
+    }
+
+    /// Where it listens with TLS, if it does.
+    #[must_use]
+    pub const fn port(&self) -> Option<u16> {
+        self.port
     }
 
     /// The URL of a new, empty database.
@@ -50,12 +77,12 @@ impl PostgresServer {
         self.databases += 1;
         let name = format!("test_{}", self.databases);
         let made = command(&program("createdb"), self.folder.path(), "createdb.log")
-            .arg("-h")
-            .arg(self.folder.path())
+            .args(self.place())
             .args(["-U", "postgres", &name])
             .status();
         assert!(made.is_ok_and(|status| status.success()), "createdb works");
-        let mut url = format!("postgres:///{name}?user=postgres&host=");
+        let port = self.port.unwrap_or(5432);
+        let mut url = format!("postgres:///{name}?user=postgres&port={port}&host=");
         for byte in self.folder.path().as_os_str().as_encoded_bytes() {
             // A String takes all.
             let _: std::fmt::Result = write!(url, "%{byte:02X}");
@@ -78,15 +105,22 @@ impl PostgresServer {
     ///
     /// When it does not start within ten seconds.
     pub fn restart(&mut self) {
-        self.process = spawn(self.folder.path());
+        self.process = spawn(self.folder.path(), self.port);
         self.wait();
+    }
+
+    /// What its tools need to find it.
+    fn place(&self) -> [OsString; 4] {
+        let port = self.port.unwrap_or(5432).to_string();
+        let folder = self.folder.path().into();
+        ["-h".into(), folder, "-p".into(), port.into()]
     }
 
     fn wait(&self) {
         wait_until("PostgreSQL answers", || {
             command(&program("pg_isready"), self.folder.path(), "isready.log")
-                .args(["-q", "-U", "postgres", "-h"])
-                .arg(self.folder.path())
+                .args(["-q", "-U", "postgres"])
+                .args(self.place())
                 .status()
                 .is_ok_and(|status| status.success())
         });
@@ -100,20 +134,29 @@ impl Drop for PostgresServer {
     }
 }
 
-fn spawn(folder: &Path) -> Process {
-    Process::start(
-        command(&program("postgres"), folder, "postgres.log")
-            .args([
-                "-D",
-                "data",
-                "-c",
-                "listen_addresses=",
-                "-c",
-                "fsync=off",
-                "-k",
-            ])
-            .arg(folder),
-    )
+/// A folder with an empty cluster in `data`.
+fn made_folder() -> TempDir {
+    let folder = folder();
+    let made = command(&program("initdb"), folder.path(), "initdb.log")
+        .args(["-D", "data", "-U", "postgres", "--auth=trust"])
+        .args(["-E", "UTF8", "--no-locale", "--no-sync"])
+        .status();
+    assert!(made.is_ok_and(|status| status.success()), "initdb works");
+    folder
+}
+
+fn spawn(folder: &Path, port: Option<u16>) -> Process {
+    let mut command = command(&program("postgres"), folder, "postgres.log");
+    command
+        .args(["-D", "data", "-c", "fsync=off", "-k"])
+        .arg(folder);
+    match port {
+        None => command.args(["-c", "listen_addresses="]),
+        Some(port) => command
+            .args(["-c", "listen_addresses=127.0.0.1", "-c", "ssl=on", "-p"])
+            .arg(port.to_string()),
+    };
+    Process::start(&mut command)
 }
 
 /// A program of the newest version that Debian has installed.

@@ -1,7 +1,7 @@
 //! A server's process, and its folder.
 
-use std::fs;
-use std::os::unix::fs::{MetadataExt, chown};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -24,6 +24,16 @@ pub(super) fn folder() -> TempDir {
         chown(folder.path(), Some(NOBODY), Some(NOBODY)).expect("root gives folders away");
     }
     folder
+}
+
+/// Puts a file into the folder that only the server's user may read.
+pub(super) fn put(folder: &Path, name: &str, text: &str) {
+    let path = folder.join(name);
+    fs::write(&path, text).expect("the folder can be written to");
+    fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("a file has a mode");
+    if is_root() {
+        chown(&path, Some(NOBODY), Some(NOBODY)).expect("root gives files away");
+    }
 }
 
 /// Runs `program` as a user who is not root, with its output in `folder`.
