@@ -9,6 +9,7 @@
 //! - [`Firebase`]: the same for the ID tokens of a Firebase project, with the state of accounts.
 //! - [`ApiKeys`]: keys with an owner, kept by whoever implements [`api_key::KeyLookup`].
 //! - [`Introspection`]: tokens about which their issuer is asked (RFC 7662).
+//! - [`Callout`]: whatever a service of one's own vouches for; and [`CalloutAuthority`] for rule 7.
 //!
 //! The first two decide from memory alone: they open no sockets, wait for nothing and read no clock.
 //! Who must ask others does so over an [`Outbound`]. A file is read only by
@@ -61,6 +62,7 @@
 
 pub mod api_key;
 mod asked;
+pub mod callout;
 pub mod capability;
 mod digest;
 mod error;
@@ -74,6 +76,7 @@ mod recent;
 pub mod secret_file;
 
 pub use self::api_key::ApiKeys;
+pub use self::callout::{Callout, CalloutAuthority};
 pub use self::capability::CapabilityTokens;
 pub use self::error::{AskError, ConfigError, LookupUnavailable};
 pub use self::firebase::Firebase;

@@ -78,11 +78,29 @@ impl Outbound {
             .await
             .map_err(|_| AskError::Timeout)?
     }
+
+    /// Runs `work` on [`Outbound::runtime`] for somebody who may be polled anywhere. Dropping it takes
+    /// the work back.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, AskError>> + Send + 'static,
+    ) -> Result<T, AskError> {
+        let mut task = AbortOnDrop(self.runtime.spawn(work));
+        (&mut task.0).await.unwrap_or(Err(AskError::Stopped))
+    }
 }
 
 impl fmt::Debug for Outbound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Outbound").finish_non_exhaustive()
+    }
+}
+
+struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

@@ -9,6 +9,7 @@
 )]
 
 mod api_keys;
+mod callout;
 mod capability;
 mod firebase;
 mod introspection;
