@@ -1,5 +1,6 @@
 //! Texts that would be more than text, were they not.
 
+use portcullis_boundary::limits::Rate;
 use portcullis_boundary::revocation::Target;
 use portcullis_boundary::{Revocation, Scopes, SessionId};
 use portcullis_ledger::*;
@@ -94,6 +95,7 @@ async fn keep(ledger: &SqlLedger, number: u8, shape: &str) {
         until: None,
     };
     ledger.revoke(revocation).await.unwrap();
+    keep_what_is_shown_once(ledger, shape).await;
     let entry = AuditEntry {
         subject: Some(text()),
         path: Some(text()),
@@ -102,7 +104,69 @@ async fn keep(ledger: &SqlLedger, number: u8, shape: &str) {
     ledger.append_audit(vec![entry]).await.unwrap();
 }
 
+fn ticket(shape: &str) -> Ticket {
+    Ticket {
+        hash: SecretHash::of(shape.as_bytes()),
+        subject: shape.into(),
+        route: shape.into(),
+        origin: Some(shape.into()),
+        identity: shape.into(),
+        created_at: NOW,
+        expires_at: at(9),
+    }
+}
+
+fn login(shape: &str) -> Login {
+    Login {
+        hash: SecretHash::of(shape.as_bytes()),
+        id: shape.into(),
+        subject: shape.into(),
+        issuer: shape.into(),
+        sid: Some(shape.into()),
+        identity: shape.into(),
+        id_token: Some(shape.into()),
+        created_at: NOW,
+        expires_at: at(9),
+    }
+}
+
+fn state(shape: &str) -> LoginState {
+    LoginState {
+        hash: SecretHash::of(shape.as_bytes()),
+        nonce: shape.into(),
+        verifier: shape.into(),
+        return_path: shape.into(),
+        created_at: NOW,
+        expires_at: at(9),
+    }
+}
+
+async fn keep_what_is_shown_once(ledger: &SqlLedger, shape: &str) {
+    // One of each subject: had a shape meant another, it would count for that.
+    let issued = ledger.issue_ticket(ticket(shape), 1, NOW).await;
+    assert_eq!(issued, Ok(Ok(())));
+    ledger.create_login(login(shape)).await.unwrap();
+    let begun = ledger.begin_login(state(shape), 99, NOW).await;
+    assert_eq!(begun, Ok(Ok(())));
+    let rate = Rate::new(std::num::NonZeroU32::MIN, std::time::Duration::from_secs(9));
+    assert_eq!(ledger.take(shape, rate, NOW).await, Ok(Ok(())));
+}
+
+async fn find_what_is_shown_once(ledger: &SqlLedger, shape: &str) {
+    let hash = SecretHash::of(shape.as_bytes());
+    let consumed = ledger.consume_ticket(hash, NOW).await.unwrap();
+    assert_eq!(consumed, Some(ticket(shape)));
+    let taken = ledger.take_login_state(hash, NOW).await.unwrap();
+    assert_eq!(taken, Some(state(shape)));
+    let of = LogoutOf::Sid {
+        issuer: shape.into(),
+        sid: shape.into(),
+    };
+    assert_eq!(ledger.end_logins(of).await.unwrap(), [login(shape)]);
+}
+
 async fn find(ledger: &SqlLedger, number: u8, shape: &str) {
+    find_what_is_shown_once(ledger, shape).await;
     let (key, owner) = ledger.find_key(shape).await.unwrap().unwrap();
     assert_eq!((&*key.id, &*key.name), (shape, shape));
     assert_eq!(&*owner.unwrap().subject, shape);
