@@ -202,7 +202,7 @@ async fn a_server_that_was_killed_and_is_back_is_told_and_messages_flow() {
     assert!(matches!(lost, Err(BusError::Unavailable(_))));
     let lost = two.request(&topic("a"), Bytes::new(), LONG).await;
     assert!(matches!(lost, Err(BusError::Unavailable(_))));
-    assert!(asked.elapsed() < Duration::from_secs(1));
+    assert!(asked.elapsed() < LONG);
     server.restart();
     reconnected(&mut listener).await;
     until(|| two.health() == Health::Up).await;

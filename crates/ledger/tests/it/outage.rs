@@ -13,6 +13,9 @@ use tokio::time::Instant;
 
 use crate::support::{NOW, Place, open};
 
+/// Several times the limit of those who are impatient: the machine may be busy.
+const LATE: Duration = Duration::from_secs(3);
+
 fn is_unavailable<T>(answer: &Result<T, LedgerError>) -> bool {
     matches!(answer, Err(LedgerError::Unavailable(_)))
 }
@@ -37,7 +40,7 @@ async fn a_database_that_is_killed_is_unavailable_in_time_and_works_when_it_is_b
         let asked = Instant::now();
         let hash = SecretHash::of(b"x");
         assert!(is_unavailable(&ledger.consume_ticket(hash, NOW).await));
-        assert!(asked.elapsed() < Duration::from_secs(1));
+        assert!(asked.elapsed() < LATE);
     }
     server.restart();
     let back = tokio::time::timeout(Duration::from_secs(5), async {
@@ -62,7 +65,7 @@ async fn a_statement_that_waits_too_long_is_given_up_and_the_connection_is_not_u
             askers.spawn(ledger.consume_ticket(hash, NOW));
         }
         assert!(askers.join_all().await.iter().all(is_unavailable));
-        assert!(asked.elapsed() < Duration::from_secs(1));
+        assert!(asked.elapsed() < LATE);
     }
     other.execute("ROLLBACK").await.unwrap();
     assert_eq!(ledger.consume_ticket(hash, NOW).await, Ok(None));

@@ -23,7 +23,7 @@ impl NatsServer {
     ///
     /// # Panics
     ///
-    /// When `nats-server` is not installed or does not listen within ten seconds.
+    /// When `nats-server` is not installed or does not listen in time.
     #[must_use]
     pub fn start() -> Self {
         Self::start_with(&[])
@@ -33,7 +33,7 @@ impl NatsServer {
     ///
     /// # Panics
     ///
-    /// When `nats-server` is not installed or does not listen within ten seconds.
+    /// When `nats-server` is not installed or does not listen in time.
     #[must_use]
     pub fn start_with(arguments: &[&str]) -> Self {
         Self::start_in(folder(), arguments)
@@ -43,7 +43,7 @@ impl NatsServer {
     ///
     /// # Panics
     ///
-    /// When `nats-server` is not installed or does not listen within ten seconds.
+    /// When `nats-server` is not installed or does not listen in time.
     #[must_use]
     pub fn start_with_tls(certificate: &str, key: &str) -> Self {
         let folder = folder();
@@ -95,7 +95,7 @@ impl NatsServer {
     ///
     /// # Panics
     ///
-    /// When it does not listen within ten seconds.
+    /// When it does not listen in time.
     pub fn restart(&mut self) {
         self.process = spawn(self.folder.path(), i32::from(self.port), &self.arguments);
         wait_until("a NATS server", || {

@@ -26,7 +26,7 @@ impl PostgresServer {
     ///
     /// # Panics
     ///
-    /// When PostgreSQL is not installed or does not start within ten seconds.
+    /// When PostgreSQL is not installed or does not start in time.
     #[must_use]
     pub fn start() -> Self {
         Self::start_in(made_folder(), None)
@@ -37,7 +37,7 @@ impl PostgresServer {
     ///
     /// # Panics
     ///
-    /// When PostgreSQL is not installed or does not start within ten seconds.
+    /// When PostgreSQL is not installed or does not start in time.
     #[must_use]
     pub fn start_with_tls(certificate: &str, key: &str) -> Self {
         let folder = made_folder();
@@ -103,7 +103,7 @@ impl PostgresServer {
     ///
     /// # Panics
     ///
-    /// When it does not start within ten seconds.
+    /// When it does not start in time.
     pub fn restart(&mut self) {
         self.process = spawn(self.folder.path(), self.port);
         self.wait();
@@ -116,13 +116,15 @@ impl PostgresServer {
         ["-h".into(), folder, "-p".into(), port.into()]
     }
 
+    /// It writes into its lock file when it is ready: its process on the first line, its state on
+    /// the eighth.
     fn wait(&self) {
-        wait_until("PostgreSQL answers", || {
-            command(&program("pg_isready"), self.folder.path(), "isready.log")
-                .args(["-q", "-U", "postgres"])
-                .args(self.place())
-                .status()
-                .is_ok_and(|status| status.success())
+        let file = self.folder.path().join("data/postmaster.pid");
+        let process = self.process.id().to_string();
+        wait_until("PostgreSQL is ready", || {
+            let text = fs::read_to_string(&file).unwrap_or_default();
+            let mut lines = text.lines().map(str::trim);
+            lines.next() == Some(&process) && lines.nth(6) == Some("ready")
         });
     }
 }

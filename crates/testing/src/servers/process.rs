@@ -15,7 +15,7 @@ const NOBODY: u32 = 65534;
 
 /// How often to look whether something has happened, and how many times.
 const LOOK: Duration = Duration::from_millis(10);
-const LOOKS: u32 = 1000;
+const LOOKS: u32 = 2000;
 
 /// A folder that the server's user owns.
 pub(super) fn folder() -> TempDir {
@@ -63,7 +63,7 @@ pub(super) fn find(name: &str, folders: impl IntoIterator<Item = PathBuf>) -> Pa
         .unwrap_or_else(|| panic!("there is no `{name}`; scripts/test-deps installs it"))
 }
 
-/// Waits until `is_so`, for ten seconds.
+/// Waits until `is_so`, for twenty seconds.
 #[expect(clippy::panic, reason = "a test that cannot run must not pass")]
 pub(super) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     for _ in 0..LOOKS {
@@ -72,7 +72,7 @@ pub(super) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
         }
         sleep(LOOK);
     }
-    panic!("{what}: not within ten seconds");
+    panic!("{what}: not within twenty seconds");
 }
 
 /// A running server. It is killed when dropped.
@@ -88,6 +88,10 @@ impl Process {
         }
     }
 
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(super) fn is_running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
@@ -97,7 +101,7 @@ impl Process {
         if !self.is_running() {
             return;
         }
-        let pid = self.child.id().to_string();
+        let pid = self.id().to_string();
         let sent = Command::new("kill").args(["-s", signal, &pid]).status();
         assert!(sent.is_ok_and(|status| status.success()), "kill works");
         wait_until("the end of a server", || !self.is_running());
