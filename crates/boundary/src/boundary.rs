@@ -95,8 +95,14 @@ impl Boundary {
     /// Decides about `arrival`. Cancel-safe: dropping the future refuses, and neither a session nor a
     /// failure is counted; the handshake was one, and stays counted.
     pub async fn admit(&self, arrival: &Arrival) -> Verdict {
+        self.admit_at(&self.hosts, arrival).await
+    }
+
+    /// Decides about `arrival`, which came to a listener that serves `hosts`, whatever hosts the
+    /// boundary itself serves. Cancel-safe as [`Boundary::admit`].
+    pub async fn admit_at(&self, hosts: &HostRule, arrival: &Arrival) -> Verdict {
         let now = self.clock.now();
-        self.carry_out(self.policy.decide(arrival, &self.hosts, now), arrival)
+        self.carry_out(self.policy.decide(arrival, hosts, now), arrival)
             .await
     }
 

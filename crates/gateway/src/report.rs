@@ -4,6 +4,8 @@
 //! `portcullis::session`. No credential gets here: what is reported is a refusal, which holds none,
 //! and an identity, which holds nothing secret.
 
+mod counters;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +21,7 @@ use crate::session::Facts;
 /// An arrival was admitted.
 pub(crate) fn admitted(route: &Arc<str>, arrival: &Arrival, pass: &Pass) {
     let protocol = arrival.protocol().as_str();
-    count_decision(route, protocol, "admitted");
+    counters::decision(route, protocol, "admitted");
     tracing::info!(
         target: "portcullis::decision",
         route = &**route,
@@ -49,7 +51,7 @@ pub(crate) fn refused(
         Delivery::Close(code) => (Some(code.get()), None),
         Delivery::Denial => (None, Some(status.as_u16())),
     };
-    count_decision(route, protocol, refusal.kind().as_str());
+    counters::decision(route, protocol, refusal.kind().as_str());
     tracing::info!(
         target: "portcullis::decision",
         refusal = refusal.kind().as_str(),
@@ -91,16 +93,8 @@ pub(crate) fn session_ended(ended: &Ended<'_>) {
         End::Closed(_, code) => code,
         End::Gone(_) | End::Refused(_) | End::Violation(_) => None,
     });
-    let route = Arc::clone(&facts.route);
-    metrics::counter!("portcullis_session_ends_total", "route" => route, "reason" => reason)
-        .increment(1);
-    metrics::counter!("portcullis_session_bytes_total", "direction" => "up").increment(bytes_up);
-    metrics::counter!("portcullis_session_bytes_total", "direction" => "down")
-        .increment(bytes_down);
-    metrics::counter!("portcullis_session_messages_total", "direction" => "up")
-        .increment(messages_up);
-    metrics::counter!("portcullis_session_messages_total", "direction" => "down")
-        .increment(messages_down);
+    counters::end(&facts.route, reason);
+    counters::moved([bytes_up, bytes_down, messages_up, messages_down]);
     tracing::info!(
         target: "portcullis::session",
         session = ended.id,
@@ -116,16 +110,6 @@ pub(crate) fn session_ended(ended: &Ended<'_>) {
         messages_down,
         "ended"
     );
-}
-
-fn count_decision(route: &Arc<str>, protocol: &'static str, outcome: &'static str) {
-    metrics::counter!(
-        "portcullis_decisions_total",
-        "route" => Arc::clone(route),
-        "protocol" => protocol,
-        "outcome" => outcome,
-    )
-    .increment(1);
 }
 
 fn peer(arrival: &Arrival) -> Option<tracing::field::DisplayValue<std::net::IpAddr>> {

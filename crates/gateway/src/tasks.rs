@@ -1,10 +1,13 @@
 //! The one place where tasks are spawned.
 
 use std::future::Future;
+use std::sync::{Mutex, PoisonError};
 
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use crate::stream::Stream;
 
 /// The tasks of one worker thread. Whoever spawns holds one, so that the end of the thread waits
 /// for all of them.
@@ -40,5 +43,36 @@ impl Tasks {
     pub(crate) async fn wait(&self) {
         self.tracker.close();
         self.tracker.wait().await;
+    }
+}
+
+/// The most connections that wait to be closed. Beyond them, each is closed at once.
+const MAX_WAITING: usize = 256;
+
+/// Closes connections in a row, when a thread has nothing else to do.
+///
+/// Closing one wakes whoever reads at its other end. When many sessions end in one burst, the other
+/// end falls asleep between two of them and is woken again for each; closed one right after the
+/// other, and after the burst's new connections were made, they wake it once or not at all.
+#[derive(Debug, Default)]
+pub(crate) struct Closer {
+    waiting: Mutex<Vec<Stream>>,
+}
+
+impl Closer {
+    /// Closes `streams` the next time that the thread is idle, or at its next tick.
+    pub(crate) fn close(&self, streams: [Stream; 2]) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.len() < MAX_WAITING {
+            waiting.extend(streams);
+        }
+    }
+
+    /// Closes those that wait.
+    pub(crate) fn run(&self) {
+        self.waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
     }
 }

@@ -15,7 +15,7 @@ use crate::connection;
 use crate::gate::Shared;
 use crate::listen::{Bound, BoundSocket};
 use crate::stream::Stream;
-use crate::tasks::Tasks;
+use crate::tasks::{Closer, Tasks};
 use crate::upstream::Client;
 
 /// How long to wait when the system has no room for another connection: long enough for one to go,
@@ -32,6 +32,7 @@ const MAX_CLIENTS: usize = 256;
 pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
     pub(crate) tasks: Tasks,
+    pub(crate) closer: Arc<Closer>,
     clients: Mutex<HashMap<usize, (Arc<Route>, Client)>>,
 }
 
@@ -70,9 +71,14 @@ pub(crate) fn start(
     stop: CancellationToken,
     before_idle: fn(),
 ) -> io::Result<JoinHandle<()>> {
+    let closer = Arc::<Closer>::default();
+    let idle = Arc::clone(&closer);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .on_thread_park(before_idle)
+        .on_thread_park(move || {
+            idle.run();
+            before_idle();
+        })
         .build()?;
     let sockets = {
         let _context = runtime.enter();
@@ -85,6 +91,7 @@ pub(crate) fn start(
     let worker = Arc::new(Worker {
         shared,
         tasks,
+        closer,
         clients: Mutex::default(),
     });
     std::thread::Builder::new()
@@ -109,11 +116,12 @@ pub(crate) fn start(
 ///
 /// A runtime that waits for a timer is woken, by a write to itself and another round of its loop,
 /// for each new timer that is due earlier than the one it waits for. Every handshake sets such
-/// timers, of some seconds each; while a tick is always due sooner, none of them wakes anybody.
+/// timers, of some seconds each; while a tick is always due sooner, none of them wakes anybody. And
+/// a thread that is never idle closes at each tick what waits to be closed.
 async fn tick(worker: Arc<Worker>) {
     tokio::select! {
         () = drained(&worker) => {}
-        () = async { loop { tokio::time::sleep(TICK).await; } } => {}
+        () = async { loop { tokio::time::sleep(TICK).await; worker.closer.run(); } } => {}
     }
 }
 
@@ -171,7 +179,9 @@ async fn accept(worker: Arc<Worker>, door: Door) {
                     stream,
                     peer,
                 );
-                drop(worker.tasks.spawn(served));
+                // Boxed: a task is moved several times before and after it runs, and this one has
+                // room for a whole decision.
+                drop(worker.tasks.spawn(Box::pin(served)));
             }
             Err(error) => {
                 // One connection's own trouble is no reason to wait; the system's is.

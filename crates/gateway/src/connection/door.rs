@@ -14,7 +14,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use bytes::Bytes;
 use http::header::{HeaderValue, RETRY_AFTER};
 use http::request::Parts;
-use http::{Request, Response, StatusCode, Version};
+use http::{Request, Response, StatusCode};
 use portcullis_boundary::Peer;
 use portcullis_boundary::clock::{Clock, SystemClock};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -26,7 +26,7 @@ use crate::config::Listener;
 use crate::entry::{Outcome, arrive};
 use crate::places::Place;
 use crate::stream::Stream;
-use crate::upstream::write_header;
+use crate::upstream::{header_map, write_header};
 use crate::worker::Worker;
 
 /// Room for a head of the usual size.
@@ -197,14 +197,17 @@ fn parse(buffer: &[u8]) -> Opening {
     if !is_websocket || named("content-length") || named("transfer-encoding") {
         return Opening::Other;
     }
-    let mut request = Request::get(parsed.path.unwrap_or_default()).version(Version::HTTP_11);
-    for line in &*parsed.headers {
-        request = request.header(line.name, line.value);
+    match head(&parsed) {
+        Some(head) => Opening::Handshake(Box::new(head), length),
+        None => Opening::Other,
     }
-    match request.body(()) {
-        Ok(request) => Opening::Handshake(Box::new(request.into_parts().0), length),
-        Err(_) => Opening::Other,
-    }
+}
+
+fn head(parsed: &httparse::Request<'_, '_>) -> Option<Parts> {
+    let (mut head, ()) = Request::new(()).into_parts();
+    head.uri = parsed.path?.parse().ok()?;
+    head.headers = header_map(parsed.headers)?;
+    Some(head)
 }
 
 /// Whether `Upgrade` has the token that makes an arrival a WebSocket's (RFC 9110, 7.8).
@@ -254,14 +257,16 @@ async fn write_answer(
     let status = response.status();
     let mut bytes = Vec::with_capacity(512);
     let reason = status.canonical_reason().unwrap_or_default();
-    bytes.extend_from_slice(format!("HTTP/1.1 {} {reason}\r\n", status.as_u16()).as_bytes());
+    for part in ["HTTP/1.1 ", status.as_str(), " ", reason, "\r\n"] {
+        bytes.extend_from_slice(part.as_bytes());
+    }
     for (name, value) in response.headers() {
         write_header(&mut bytes, name, value);
     }
-    let now = u64::try_from(SystemClock::new().now().as_millis()).unwrap_or_default();
-    let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_millis(now));
     let length = response.body().len();
     if !response.headers().contains_key("date") {
+        let now = u64::try_from(SystemClock::new().now().as_millis()).unwrap_or_default();
+        let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_millis(now));
         bytes.extend_from_slice(format!("date: {date}\r\n").as_bytes());
     }
     bytes.extend_from_slice(format!("content-length: {length}\r\n").as_bytes());

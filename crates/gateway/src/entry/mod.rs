@@ -82,10 +82,12 @@ pub(crate) async fn arrive(
         let refusal = Refusal::new(RefusalKind::Draining);
         return refuse::tell(worker, entry, &arrival, refusal.into());
     }
-    let boundary = entry.boundary.clone().at_hosts(Arc::clone(&listener.hosts));
-    match boundary.admit(&arrival).await {
+    match entry.boundary.admit_at(&listener.hosts, &arrival).await {
         Verdict::Refuse(refused) => refuse::tell(worker, entry, &arrival, refused),
-        Verdict::AwaitFirstMessage => first_message::accept(worker, entry, boundary, arrival),
+        Verdict::AwaitFirstMessage => {
+            let boundary = entry.boundary.clone().at_hosts(Arc::clone(&listener.hosts));
+            first_message::accept(worker, entry, boundary, arrival)
+        }
         Verdict::Admit(pass) => match arrival.protocol() {
             Protocol::WebSocket => {
                 upgrade::upgrade(worker, &listener.hosts, entry, arrival, pass).await

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::HeaderValue;
+use http::header::{HeaderValue, SEC_WEBSOCKET_ACCEPT};
 use http::{Response, StatusCode};
 use portcullis_boundary::clock::{Clock, SystemClock, Timestamp};
 use portcullis_boundary::policy::{Delivery, HostRule};
@@ -18,8 +18,9 @@ use crate::report;
 use crate::routes::Entry;
 use crate::session::{Asked, Driver, Facts, Opening, Seat};
 use crate::stream::Stream;
+use crate::tasks::Closer;
 use crate::upstream::headers::{prepare, strip_hop_by_hop};
-use crate::upstream::{Accepted, DialError, HandshakeError, Offer, accept_key, dial, open};
+use crate::upstream::{Accepted, DialError, HandshakeError, Offer, dial, open};
 use crate::worker::Worker;
 
 /// An admitted socket's other end, ready to be relayed.
@@ -29,6 +30,7 @@ pub(crate) struct Bridge {
     route: Arc<Route>,
     expires: Option<Instant>,
     upstream: Accepted,
+    closer: Arc<Closer>,
 }
 
 impl Bridge {
@@ -63,6 +65,7 @@ impl Bridge {
             route: Arc::clone(route),
             expires,
             upstream,
+            closer: Arc::clone(&worker.closer),
         }
     }
 
@@ -82,6 +85,7 @@ impl Bridge {
             from_client,
             upstream: self.upstream.stream,
             from_upstream: self.upstream.already,
+            closer: self.closer,
         })
     }
 }
@@ -98,9 +102,9 @@ pub(super) async fn upgrade(
     let reached = reach(worker, &entry.route, &arrival, &pass, Terms::AsOffered).await;
     leaver.stays();
     match reached {
-        Ok(upstream) => {
+        Ok(mut upstream) => {
             report::admitted(entry.route.policy.name(), &arrival, &pass);
-            let response = answer(&upstream, arrival.handshake_key().unwrap_or_default());
+            let response = answer(&mut upstream);
             let bridge = Bridge::new(worker, &entry.route, hosts, &arrival, pass, upstream);
             Outcome::Switch(response, Box::new(Then::Relay(bridge)))
         }
@@ -119,15 +123,13 @@ pub(super) async fn upgrade(
 }
 
 /// The 101 that tells a client what its upstream answered.
-fn answer(upstream: &Accepted, key: &str) -> Response<()> {
+fn answer(upstream: &mut Accepted) -> Response<()> {
     let mut response = Response::new(());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    *response.headers_mut() = upstream.headers.clone();
-    if let Ok(accept) = HeaderValue::try_from(accept_key(key.as_bytes())) {
-        response
-            .headers_mut()
-            .insert("sec-websocket-accept", accept);
-    }
+    *response.headers_mut() = std::mem::take(&mut upstream.headers);
+    response
+        .headers_mut()
+        .insert(SEC_WEBSOCKET_ACCEPT, upstream.accept.clone());
     response
 }
 

@@ -16,19 +16,25 @@ use crate::stream::Stream;
 #[derive(Debug)]
 pub(crate) struct Pipe {
     walk: Walk,
+    /// What waits to go on. A pipe that is idle, as most are, holds nothing.
+    held: Option<Box<Held>>,
+    /// Whether something was written that an encrypted sink may still hold back.
+    unflushed: bool,
+    /// Whether the last frame is in the tail.
+    last_is_out: bool,
+    ended: bool,
+    bytes: u64,
+}
+
+#[derive(Debug, Default)]
+struct Held {
     /// What was read before the pipe was laid, together with the handshake.
     already: Vec<u8>,
     /// What was walked over, and the sink did not take yet.
     tail: Vec<u8>,
     tail_at: usize,
-    /// Whether something was written that an encrypted sink may still hold back.
-    unflushed: bool,
     /// A frame of our own, to be put in at the next boundary.
     inject: Option<Injection>,
-    /// Whether the last frame is in the tail.
-    last_is_out: bool,
-    ended: bool,
-    bytes: u64,
 }
 
 #[derive(Debug)]
@@ -64,14 +70,17 @@ pub(crate) struct Ends<'a, 'cx> {
 
 impl Pipe {
     /// A pipe that reads from `from`, of whose stream `already` was read before.
-    pub(crate) const fn new(from: Side, already: Vec<u8>) -> Self {
+    pub(crate) fn new(from: Side, already: Vec<u8>) -> Self {
+        let held = (!already.is_empty()).then(|| {
+            Box::new(Held {
+                already,
+                ..Held::default()
+            })
+        });
         Self {
             walk: Walk::new(from),
-            already,
-            tail: Vec::new(),
-            tail_at: 0,
+            held,
             unflushed: false,
-            inject: None,
             last_is_out: false,
             ended: false,
             bytes: 0,
@@ -90,7 +99,8 @@ impl Pipe {
 
     /// Puts `frame` in at the next boundary.
     pub(crate) fn inject(&mut self, frame: Vec<u8>) {
-        self.inject.get_or_insert(Injection {
+        let inject = &mut self.held.get_or_insert_default().inject;
+        inject.get_or_insert(Injection {
             frame,
             is_last: false,
         });
@@ -98,7 +108,7 @@ impl Pipe {
 
     /// Puts `frame` in at the next boundary, and drops whatever comes after it.
     pub(crate) fn inject_last(&mut self, frame: Vec<u8>) {
-        self.inject = Some(Injection {
+        self.held.get_or_insert_default().inject = Some(Injection {
             frame,
             is_last: true,
         });
@@ -141,9 +151,7 @@ impl Pipe {
     /// A sink that takes nothing any more: what comes is still read, for a close frame that the
     /// other side may have sent before it went.
     fn lose_sink(&mut self) -> Flow {
-        self.tail = Vec::new();
-        self.tail_at = 0;
-        self.inject = None;
+        self.held = None;
         self.last_is_out = false;
         self.unflushed = false;
         self.walk.stop_passing();
@@ -153,16 +161,17 @@ impl Pipe {
     fn poll_read(&mut self, ends: &mut Ends<'_, '_>) -> Poll<io::Result<usize>> {
         let room = ends.scratch.get_mut(HEADROOM..).unwrap_or_default();
         let mut buffer = ReadBuf::new(room);
-        if self.already.is_empty() {
-            match Pin::new(&mut *ends.source).poll_read(ends.cx, &mut buffer) {
+        match &mut self.held {
+            Some(held) if !held.already.is_empty() => {
+                let now = held.already.len().min(buffer.remaining());
+                let later = held.already.split_off(now);
+                buffer.put_slice(&held.already);
+                held.already = later;
+            }
+            Some(_) | None => match Pin::new(&mut *ends.source).poll_read(ends.cx, &mut buffer) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(result) => result?,
-            }
-        } else {
-            let now = self.already.len().min(buffer.remaining());
-            let later = self.already.split_off(now);
-            buffer.put_slice(&self.already);
-            self.already = later;
+            },
         }
         Poll::Ready(Ok(buffer.filled().len()))
     }
@@ -185,9 +194,16 @@ impl Pipe {
             self.bytes += walked.pass as u64;
             self.unflushed = true;
             let passed = chunk.get(..walked.pass).unwrap_or_default();
-            match (walked.boundary, self.inject.is_some()) {
+            let injects = self.held.as_ref().is_some_and(|held| held.inject.is_some());
+            match (walked.boundary, injects) {
                 (Some(boundary), true) => self.insert(passed, boundary),
-                (_, _) => write_now(ends.cx, ends.sink, passed, &mut self.tail),
+                (_, _) => {
+                    let left = write_now(ends.cx, ends.sink, passed);
+                    if !left.is_empty() {
+                        let held = self.held.get_or_insert_default();
+                        held.tail.extend_from_slice(left);
+                    }
+                }
             }
         }
         walked.action
@@ -196,15 +212,16 @@ impl Pipe {
     /// Puts the waiting frame in at `boundary`. What comes after the last one is dropped.
     fn insert(&mut self, passed: &[u8], boundary: usize) {
         let (before, after) = passed.split_at_checked(boundary).unwrap_or((passed, &[]));
-        self.tail.extend_from_slice(before);
-        let Some(injection) = self.inject.take() else {
+        let held = self.held.get_or_insert_default();
+        held.tail.extend_from_slice(before);
+        let Some(injection) = held.inject.take() else {
             return;
         };
-        self.tail.extend_from_slice(&injection.frame);
+        held.tail.extend_from_slice(&injection.frame);
         if injection.is_last {
             self.say_last();
         } else {
-            self.tail.extend_from_slice(after);
+            held.tail.extend_from_slice(after);
         }
     }
 
@@ -215,31 +232,19 @@ impl Pipe {
 
     /// Writes the tail, and a waiting frame where the sink is at a boundary.
     fn poll_tail(&mut self, ends: &mut Ends<'_, '_>) -> Poll<io::Result<()>> {
-        if self.tail.is_empty()
-            && self.walk.is_at_boundary()
-            && let Some(injection) = self.inject.take()
-        {
-            self.tail = injection.frame;
-            if injection.is_last {
-                self.say_last();
-            }
-        }
-        if self.tail.is_empty() && !self.unflushed {
-            return Poll::Ready(Ok(()));
-        }
+        self.inject_here();
         let to = match self.walk.from() {
             Side::Client => Side::Upstream,
             Side::Upstream => Side::Client,
         };
-        while let Some(left) = self
-            .tail
-            .get(self.tail_at..)
-            .filter(|left| !left.is_empty())
+        while let Some(held) = &mut self.held
+            && let Some(left) = held.tail.get(held.tail_at..)
+            && !left.is_empty()
         {
             match Pin::new(&mut *ends.sink).poll_write(ends.cx, left) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Poll::Ready(Ok(taken)) => {
-                    self.tail_at += taken;
+                    held.tail_at += taken;
                     self.unflushed = true;
                     let _: Action = ends.session.handle(&Event::Flowing(to), ends.now);
                 }
@@ -250,9 +255,11 @@ impl Pipe {
                 }
             }
         }
+        if !self.unflushed {
+            return Poll::Ready(Ok(()));
+        }
         // The memory goes back: an idle session holds no buffer.
-        self.tail = Vec::new();
-        self.tail_at = 0;
+        self.let_go();
         match Pin::new(&mut *ends.sink).poll_flush(ends.cx) {
             Poll::Ready(result) => {
                 self.unflushed = false;
@@ -265,20 +272,45 @@ impl Pipe {
             }
         }
     }
+
+    /// Puts a waiting frame into the tail, where the sink is at a boundary.
+    fn inject_here(&mut self) {
+        let Some(held) = &mut self.held else {
+            return;
+        };
+        if held.tail.is_empty()
+            && self.walk.is_at_boundary()
+            && let Some(injection) = held.inject.take()
+        {
+            held.tail = injection.frame;
+            if injection.is_last {
+                self.say_last();
+            }
+        }
+    }
+
+    /// Gives the written tail's memory back.
+    fn let_go(&mut self) {
+        if let Some(held) = &mut self.held {
+            held.tail = Vec::new();
+            held.tail_at = 0;
+            if held.already.is_empty() && held.inject.is_none() {
+                self.held = None;
+            }
+        }
+    }
 }
 
-/// Writes `bytes`, and keeps in `tail` what the sink does not take now. A sink that is gone is
-/// noticed when the tail is written.
-fn write_now(cx: &mut Context<'_>, sink: &mut Stream, mut bytes: &[u8], tail: &mut Vec<u8>) {
+/// Writes `bytes`, and returns what the sink does not take now. A sink that is gone is noticed when
+/// that is written.
+fn write_now<'a>(cx: &mut Context<'_>, sink: &mut Stream, mut bytes: &'a [u8]) -> &'a [u8] {
     while !bytes.is_empty() {
         match Pin::new(&mut *sink).poll_write(cx, bytes) {
             Poll::Ready(Ok(taken)) if taken > 0 => {
                 bytes = bytes.get(taken..).unwrap_or_default();
             }
-            Poll::Ready(_) | Poll::Pending => {
-                tail.extend_from_slice(bytes);
-                return;
-            }
+            Poll::Ready(_) | Poll::Pending => return bytes,
         }
     }
+    bytes
 }

@@ -16,6 +16,7 @@ use crate::relay::pipe::{Ends, Flow, Pipe};
 use crate::relay::with_scratch;
 use crate::report;
 use crate::stream::Stream;
+use crate::tasks::Closer;
 
 /// What a session opens with. There is none without a pass.
 pub(crate) struct Opening {
@@ -30,14 +31,17 @@ pub(crate) struct Opening {
     pub(crate) upstream: Stream,
     /// What the upstream sent together with its answer.
     pub(crate) from_upstream: Vec<u8>,
+    /// Closes both in the end.
+    pub(crate) closer: Arc<Closer>,
 }
 
 /// Carries one session from its opening to its end. Dropping it cuts both sockets.
 pub(crate) struct Driver {
     session: Session,
     origin: Instant,
-    client: Stream,
-    upstream: Stream,
+    /// The client's and the upstream's; none when the session has ended.
+    sockets: Option<[Stream; 2]>,
+    closer: Arc<Closer>,
     up: Pipe,
     down: Pipe,
     pings: u32,
@@ -55,8 +59,8 @@ impl Driver {
         Self {
             session: Session::open(opening.terms, expires, Moment::default()),
             origin,
-            client: opening.client,
-            upstream: opening.upstream,
+            sockets: Some([opening.client, opening.upstream]),
+            closer: opening.closer,
             up: Pipe::new(Side::Client, opening.from_client),
             down: Pipe::new(Side::Upstream, opening.from_upstream),
             pings: 0,
@@ -90,29 +94,40 @@ impl Driver {
     fn move_bytes(&mut self, cx: &mut Context<'_>, now: Moment) {
         with_scratch(|scratch| {
             loop {
-                let up = self.up.poll(&mut Ends {
-                    cx,
-                    source: &mut self.client,
-                    sink: &mut self.upstream,
-                    session: &mut self.session,
-                    now,
-                    scratch,
-                });
+                let up = self.poll_pipe(Side::Client, cx, now, scratch);
                 let up_waits = self.handle(Side::Client, up, now);
-                let down = self.down.poll(&mut Ends {
-                    cx,
-                    source: &mut self.upstream,
-                    sink: &mut self.client,
-                    session: &mut self.session,
-                    now,
-                    scratch,
-                });
+                let down = self.poll_pipe(Side::Upstream, cx, now, scratch);
                 let down_waits = self.handle(Side::Upstream, down, now);
                 if (up_waits && down_waits) || self.session.has_ended().is_some() {
                     return;
                 }
             }
         });
+    }
+
+    #[inline]
+    fn poll_pipe(
+        &mut self,
+        from: Side,
+        cx: &mut Context<'_>,
+        now: Moment,
+        scratch: &mut [u8],
+    ) -> Flow {
+        let Some([client, upstream]) = &mut self.sockets else {
+            return Flow::Waiting;
+        };
+        let (pipe, source, sink) = match from {
+            Side::Client => (&mut self.up, client, upstream),
+            Side::Upstream => (&mut self.down, upstream, client),
+        };
+        pipe.poll(&mut Ends {
+            cx,
+            source,
+            sink,
+            session: &mut self.session,
+            now,
+            scratch,
+        })
     }
 
     /// Carries out what came of the direction that reads from `from`; says whether it waits.
@@ -191,6 +206,9 @@ impl Future for Driver {
             Poll::Pending => Poll::Pending,
             Poll::Ready(end) => {
                 self.report(end);
+                if let Some(sockets) = self.sockets.take() {
+                    self.closer.close(sockets);
+                }
                 Poll::Ready(())
             }
         }

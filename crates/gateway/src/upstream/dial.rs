@@ -61,6 +61,9 @@ async fn connect(target: &Target, tasks: &Tasks) -> Result<Stream, DialError> {
 }
 
 async fn tcp(authority: &Authority, default_port: u16) -> io::Result<TcpStream> {
+    // Of a burst of handshakes, all are decided first and dialled then, one right after the other:
+    // an upstream that falls asleep between two of them would be woken again for each.
+    tokio::task::yield_now().await;
     let port = authority.port_u16().unwrap_or(default_port);
     let socket = match host(authority).parse::<std::net::IpAddr>() {
         Ok(address) => TcpStream::connect((address, port)).await?,

@@ -1,9 +1,8 @@
 //! What goes upstream of a request's headers, and what comes back of a response's.
 
-use http::header::{
-    AUTHORIZATION, CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, TE, TRAILER,
-    TRANSFER_ENCODING, UPGRADE,
-};
+use std::borrow::Cow;
+
+use http::header::{AUTHORIZATION, CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
@@ -40,8 +39,7 @@ pub(crate) fn prepare(head: &mut Parts, route: &Route, pass: &Pass, peer: &Peer)
     if !upstream.pass_credential {
         strip_credentials(head, route);
     }
-    strip_hop_by_hop(&mut head.headers);
-    strip_claims(&mut head.headers);
+    strip(&mut head.headers, is_claim);
     for name in &upstream.drop_request_headers {
         head.headers.remove(name);
     }
@@ -76,42 +74,47 @@ fn strip_credentials(head: &mut Parts, route: &Route) {
 /// received Connection header field before a message is forwarded and … remove any header or
 /// trailer field(s) … with the same name as the connection-option").
 pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
-        .get_all(CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|list| list.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect();
-    for name in named {
-        headers.remove(name);
-    }
-    for name in [CONNECTION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE] {
-        headers.remove(name);
-    }
-    for name in [
-        "keep-alive",
-        "proxy-connection",
-        "proxy-authenticate",
-        "proxy-authorization",
-    ] {
-        headers.remove(name);
-    }
+    strip(headers, |_| false);
 }
 
-/// Takes away what only the gate may say: who it is, and where it came from.
-fn strip_claims(headers: &mut HeaderMap) {
-    let claims: Vec<HeaderName> = headers
+/// Takes away what belongs to one connection, and what is `foreign`.
+fn strip(headers: &mut HeaderMap, foreign: impl Fn(&str) -> bool) {
+    let options = headers.get_all(CONNECTION);
+    let is_option = |name: &str| {
+        let mut lists = options.iter().filter_map(|value| value.to_str().ok());
+        lists.any(|list| {
+            list.split(',')
+                .any(|option| option.trim().eq_ignore_ascii_case(name))
+        })
+    };
+    let is_doomed = |name: &str| is_hop_by_hop(name) || is_option(name) || foreign(name);
+    let doomed: Vec<HeaderName> = headers
         .keys()
-        .filter(|name| is_claim(name.as_str()))
+        .filter(|name| is_doomed(name.as_str()))
         .cloned()
         .collect();
-    for name in claims {
+    for name in doomed {
         headers.remove(name);
     }
 }
 
-/// Many servers read `a_b` and `a-b` as the same name.
+fn is_hop_by_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "proxy-connection"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
+
+/// Whether it is what only the gate may say: who the client is, and where it came from. Many servers
+/// read `a_b` and `a-b` as the same name.
 fn is_claim(name: &str) -> bool {
     let reads_as = |other: &str, name: &str| {
         let mut pairs = name.bytes().zip(other.bytes());
@@ -157,8 +160,8 @@ fn identity(headers: &mut HeaderMap, identity: &Identity) {
 }
 
 fn insert(headers: &mut HeaderMap, name: &'static str, value: &str) {
-    let escaped = utf8_percent_encode(value, UNSAFE).to_string();
-    if let Ok(value) = HeaderValue::try_from(escaped) {
+    let escaped: Cow<'_, str> = utf8_percent_encode(value, UNSAFE).into();
+    if let Ok(value) = HeaderValue::from_str(&escaped) {
         headers.insert(HeaderName::from_static(name), value);
     }
 }
@@ -174,6 +177,10 @@ fn host_of(upstream: &Upstream) -> HeaderValue {
 /// Puts the path where the upstream expects it, in origin form.
 fn retarget(head: &mut Parts, route: &Route) {
     let upstream = &route.upstream;
+    let is_moved = upstream.strip_prefix || !upstream.base_path.is_empty();
+    if !is_moved && head.uri.authority().is_none() {
+        return;
+    }
     let whole = head.uri.path_and_query().map_or("/", PathAndQuery::as_str);
     let kept = match (&route.pattern, upstream.strip_prefix) {
         (Pattern::Prefix(prefix), true) => whole.strip_prefix(&**prefix).unwrap_or(whole),
@@ -229,7 +236,7 @@ mod tests {
             ("forwarded", "for=1.2.3.4"),
             ("x-real-ip", "1.2.3.4"),
         ]);
-        strip_claims(&mut all);
+        strip(&mut all, is_claim);
         assert!(all.is_empty());
     }
 

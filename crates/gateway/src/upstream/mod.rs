@@ -9,4 +9,6 @@ mod websocket;
 
 pub(crate) use self::dial::{DialError, dial};
 pub(crate) use self::http::{Body, Client, Reply, Unanswered, Unfinished, full};
-pub(crate) use self::websocket::{Accepted, HandshakeError, Offer, accept_key, open, write_header};
+pub(crate) use self::websocket::{
+    Accepted, HandshakeError, Offer, accept_key, header_map, open, write_header,
+};

@@ -39,6 +39,8 @@ pub(crate) struct Offer<'a> {
 pub(crate) struct Accepted {
     /// Its headers, without those of the connection and the handshake.
     pub(crate) headers: HeaderMap,
+    /// The answer to the key, which is the client's own.
+    pub(crate) accept: HeaderValue,
     pub(crate) stream: Stream,
     /// What it sent together with its answer.
     pub(crate) already: Vec<u8>,
@@ -78,19 +80,16 @@ pub(crate) async fn open(
         let body = Box::pin(read_body(&mut stream, &answer, already)).await;
         return Err(HandshakeError::Refused(Box::new(answer.map(|()| body))));
     }
-    let accept = answer
-        .headers()
-        .get("sec-websocket-accept")
-        .map(HeaderValue::as_bytes);
-    if accept != Some(accept_key(offer.key.as_bytes()).as_bytes()) {
-        return Err(HandshakeError::WrongKey);
-    }
     let mut headers = answer.into_parts().0.headers;
+    let accept = headers
+        .remove("sec-websocket-accept")
+        .filter(|accept| accept.as_bytes() == accept_key(offer.key.as_bytes()).as_bytes())
+        .ok_or(HandshakeError::WrongKey)?;
     super::headers::strip_hop_by_hop(&mut headers);
-    headers.remove("sec-websocket-accept");
     headers.remove("content-length");
     Ok(Accepted {
         headers,
+        accept,
         stream,
         already,
     })
@@ -154,15 +153,22 @@ fn parse(buffer: &[u8]) -> Result<Option<(Response<()>, usize)>, HandshakeError>
         Ok(httparse::Status::Partial) => return Ok(None),
         Err(_) => return Err(HandshakeError::Garbage("it cannot be parsed")),
     };
-    let status = parsed.code.unwrap_or_default();
-    let mut response = Response::builder().status(status);
-    for line in parsed.headers {
-        response = response.header(line.name, line.value);
-    }
-    let response = response
-        .body(())
-        .map_err(|_| HandshakeError::Garbage("it has a bad header"))?;
+    let mut response = Response::new(());
+    *response.status_mut() = StatusCode::from_u16(parsed.code.unwrap_or_default())
+        .map_err(|_| HandshakeError::Garbage("its status is none"))?;
+    *response.headers_mut() =
+        header_map(parsed.headers).ok_or(HandshakeError::Garbage("it has a bad header"))?;
     Ok(Some((response, length)))
+}
+
+/// The lines of a parsed head; none when one of them cannot be a header.
+pub(crate) fn header_map(lines: &[httparse::Header<'_>]) -> Option<HeaderMap> {
+    let mut headers = HeaderMap::with_capacity(lines.len());
+    for line in lines {
+        let name = HeaderName::from_bytes(line.name.as_bytes()).ok()?;
+        headers.append(name, HeaderValue::from_bytes(line.value).ok()?);
+    }
+    Some(headers)
 }
 
 #[cfg(test)]

@@ -3,8 +3,10 @@
 //! The shape is that of the subscriber's own JSON. Written straight into the line, without a
 //! serialiser between, it costs a third: there are two such lines for every short session.
 
+use std::cell::RefCell;
 use std::fmt::{self, Debug, Write};
 
+use portcullis_boundary::clock::{Clock, SystemClock};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
@@ -27,7 +29,7 @@ where
         event: &Event<'_>,
     ) -> fmt::Result {
         writer.write_str("{\"timestamp\":\"")?;
-        SystemTime.format_time(&mut writer)?;
+        write_time(&mut writer)?;
         writer.write_str("\",\"level\":\"")?;
         writer.write_str(event.metadata().level().as_str())?;
         writer.write_str("\",\"fields\":{")?;
@@ -42,6 +44,33 @@ where
         escape(&mut writer, event.metadata().target())?;
         writer.write_str("\"}\n")
     }
+}
+
+thread_local! {
+    /// The last second that was written, and how.
+    static SECOND: RefCell<(i64, String)> = const { RefCell::new((0, String::new())) };
+}
+
+/// Writes the time (RFC 3339) with milliseconds. All of it but these is the same for a whole second.
+fn write_time(writer: &mut Writer<'_>) -> fmt::Result {
+    SECOND.with_borrow_mut(|(second, text)| {
+        let mut now = SystemClock::new().now();
+        while *second != now.as_secs() {
+            *second = now.as_secs();
+            text.clear();
+            SystemTime.format_time(&mut Writer::new(text))?;
+            text.truncate("1970-01-01T00:00:00.".len());
+            // Formatted in another second than it was asked for, it would be off by one.
+            now = SystemClock::new().now();
+        }
+        let millis = now.as_millis().rem_euclid(1000);
+        writer.write_str(text)?;
+        // With a digit before them, leading zeros come by themselves.
+        let mut buffer = itoa::Buffer::new();
+        let digits = buffer.format(millis + 1000).get(1..);
+        writer.write_str(digits.unwrap_or_default())?;
+        writer.write_char('Z')
+    })
 }
 
 struct Fields<'a, 'w> {
@@ -94,7 +123,9 @@ impl Visit for Fields<'_, '_> {
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.field(field, |writer| write!(writer, "{value}"));
+        self.field(field, |writer| {
+            writer.write_str(itoa::Buffer::new().format(value))
+        });
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
@@ -106,7 +137,9 @@ impl Visit for Fields<'_, '_> {
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.field(field, |writer| write!(writer, "{value}"));
+        self.field(field, |writer| {
+            writer.write_str(itoa::Buffer::new().format(value))
+        });
     }
 }
 
@@ -119,12 +152,17 @@ impl Write for Escaped<'_, '_> {
     }
 }
 
+/// Whether it must not stand in a line as it is.
+const fn is_special(byte: &u8) -> bool {
+    matches!(byte, ..0x20 | 0x7f | b'"' | b'\\')
+}
+
 /// Writes `text` as the inside of a JSON string (RFC 8259, 7): what must be escaped is, and so is
 /// DEL, which a terminal may obey.
 fn escape(writer: &mut impl Write, text: &str) -> fmt::Result {
     let mut rest = text;
-    let special = |c: char| c == '"' || c == '\\' || c.is_ascii_control();
-    while let Some(at) = rest.find(special) {
+    while let Some(at) = rest.as_bytes().iter().position(is_special) {
+        // What is special is one byte long: both ends of it are boundaries.
         let (plain, from) = rest.split_at(at);
         writer.write_str(plain)?;
         let mut after = from.chars();
