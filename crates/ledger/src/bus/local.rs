@@ -100,6 +100,10 @@ impl Bus for LocalBus {
         })
     }
 
+    fn flush(&self) -> Answer<()> {
+        Box::pin(async { Ok(()) })
+    }
+
     fn health(&self) -> Health {
         Health::Up
     }

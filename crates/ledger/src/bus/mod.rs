@@ -98,6 +98,10 @@ pub trait Bus: Send + Sync {
     /// Asks those who listen to `topic`; the first answer counts.
     fn request(&self, topic: &Topic, payload: Bytes, limit: Duration) -> Answer<Bytes>;
 
+    /// Waits until all that was published here before is beyond this process, for who is about to
+    /// end.
+    fn flush(&self) -> Answer<()>;
+
     /// Whether it is there.
     fn health(&self) -> Health;
 }

@@ -172,6 +172,17 @@ impl Bus for NatsBus {
         })
     }
 
+    fn flush(&self) -> Answer<()> {
+        let client = self.client.clone();
+        Box::pin(async move {
+            must_be_up(&client)?;
+            match confirm(&client).await {
+                true => Ok(()),
+                false => Err(BusError::unavailable(&"it takes too long")),
+            }
+        })
+    }
+
     fn health(&self) -> Health {
         match must_be_up(&self.client) {
             Ok(()) => Health::Up,

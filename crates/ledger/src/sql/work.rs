@@ -78,11 +78,9 @@ impl Desk {
         let _: Result<(), tokio::time::error::Elapsed> =
             timeout(self.settings.limit + GRACE, self.tasks.wait()).await;
         let pools = Arc::clone(&self.pools);
-        let closing = self
-            .runtime
-            .spawn(async move { timeout(GRACE, pools.close()).await });
+        let closing = self.runtime.spawn(async move { pools.close().await });
         // Connections that do not part in time are cut with the runtime.
-        let _: Result<_, tokio::task::JoinError> = closing.await;
+        let _: Result<_, tokio::time::error::Elapsed> = timeout(GRACE, closing).await;
     }
 
     /// Asks without changing.

@@ -254,6 +254,29 @@ async fn the_password_of_the_url_is_shown_to_the_server() {
     assert!(matches!(refused, Err(BusError::Unavailable(_))));
 }
 
+#[tokio::test]
+async fn what_a_process_told_before_it_ended_is_heard() {
+    let server = NatsServer::start();
+    let bus = nats(&server.url()).await;
+    let mut listener = bus.subscribe(&topic("a")).await.unwrap();
+    let url = server.url();
+    let teller = std::thread::spawn(move || {
+        // Its runtime ends with what has not gone out.
+        runtime().block_on(async {
+            let bus = nats(&url).await;
+            for _ in 0..50 {
+                let long = Bytes::from(vec![b'x'; MAX_PAYLOAD]);
+                bus.publish(&topic("a"), long).await.unwrap();
+            }
+            bus.flush().await
+        })
+    });
+    for _ in 0..50 {
+        assert_eq!(next_message(&mut listener).await.len(), MAX_PAYLOAD);
+    }
+    assert_eq!(teller.join().unwrap(), Ok(()));
+}
+
 #[test]
 fn a_thread_with_a_runtime_of_its_own_hears_and_tells() {
     let server = NatsServer::start();

@@ -74,6 +74,18 @@ fn a_home_that_does_not_run_is_an_answer_in_time_and_not_a_hang() {
     assert!(matches!(answer, Err(LedgerError::Unavailable(_))));
 }
 
+#[test]
+fn closing_does_not_wait_for_a_home_that_does_not_run() {
+    let home = runtime();
+    let url = LedgerUrl::parse("sqlite::memory:").unwrap();
+    let opened = SqlLedger::open(url, Settings::default(), home.handle());
+    let ledger = home.block_on(opened).unwrap();
+    runtime().block_on(async {
+        let closed = tokio::time::timeout(Duration::from_secs(10), ledger.close());
+        closed.await.unwrap();
+    });
+}
+
 #[tokio::test]
 async fn more_questions_than_there_may_be_are_refused_at_once() {
     let url = LedgerUrl::parse("sqlite::memory:").unwrap();
