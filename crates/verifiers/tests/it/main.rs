@@ -14,6 +14,7 @@ mod capability;
 mod firebase;
 mod introspection;
 mod jwks_fetch;
+mod jwks_foreign;
 mod jwks_tokens;
 mod jwt_identity;
 mod jwt_keys;
