@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use portcullis_ledger::{Ledger, LedgerError, LedgerUrl, Settings, SqlLedger};
 use portcullis_ledger::{SecretHash, Ticket, Tickets};
+use portcullis_testing::poll_once;
 use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::support::{NOW, Place, at};
@@ -61,7 +62,7 @@ fn a_home_that_does_not_run_is_an_answer_in_time_and_not_a_hang() {
     let home = runtime();
     let url = LedgerUrl::parse("sqlite::memory:").unwrap();
     let settings = Settings {
-        limit: Duration::from_millis(50),
+        limit: Duration::from_millis(200),
         ..Settings::default()
     };
     let ledger = home
@@ -105,10 +106,9 @@ async fn more_questions_than_there_may_be_are_refused_at_once() {
 #[tokio::test]
 async fn work_that_nobody_waits_for_any_more_is_carried_through() {
     let place = Place::sqlite().await;
-    let issue = place.ledger.issue_ticket(ticket(1), 9, NOW);
-    // Polled once, then dropped.
-    let polled = tokio::time::timeout(Duration::ZERO, issue).await;
-    assert!(polled.is_err());
+    let mut issue = place.ledger.issue_ticket(ticket(1), 9, NOW);
+    assert!(poll_once(issue.as_mut()).is_pending());
+    drop(issue);
     place.ledger.close().await;
     let later = place.another().await;
     let found = later.consume_ticket(ticket(1).hash, NOW).await.unwrap();
