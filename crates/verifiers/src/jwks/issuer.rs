@@ -146,6 +146,9 @@ impl Issuer {
         if !self.audiences.is_empty() && self.audience_of(claims).is_none() {
             return Err(Rejection::Invalid(InvalidReason::Audience));
         }
+        if claims.has("cnf") {
+            return Err(Rejection::Invalid(InvalidReason::Type));
+        }
         let has_all = self.required_claims.iter().all(|name| claims.has(name));
         if self.subject_of(claims).is_none() || !has_all {
             return Err(Rejection::Invalid(InvalidReason::Claims));

@@ -14,7 +14,8 @@
 //!    fetched, unless they just were; then it is [`KeyUnknown`](portcullis_boundary::Rejection).
 //! 6. **Signature**.
 //! 7. **Claims**: `exp` an integer; `nbf`, `iss`, `aud` of their types; the audience one of the
-//!    issuer's; the subject a text; those that the issuer's rules ask for.
+//!    issuer's; no `cnf`, which binds the token to a key of whose proof nobody asks here; the subject a
+//!    text; those that the issuer's rules ask for.
 //! 8. **Time**: `now <= exp + skew`, then `now >= nbf - skew`, in whole seconds. So `expired` is said
 //!    only of what is good in all else.
 //!

@@ -210,17 +210,23 @@ impl Shared {
     }
 
     fn note(&self, fetched: Result<(Arc<KeySet>, Option<Duration>), FetchError>, now: Timestamp) {
+        match &fetched {
+            Ok((keys, _)) => {
+                tracing::debug!(issuer = %self.issuer, keys = keys.len(), "keys fetched");
+            }
+            Err(error) => {
+                tracing::warn!(issuer = %self.issuer, %error, "keys cannot be fetched");
+            }
+        }
         let chance = chance();
         let mut state = self.state();
         match fetched {
             Ok((keys, max_age)) => {
-                tracing::debug!(issuer = %self.issuer, keys = keys.len(), "keys fetched");
                 state.freshness.succeeded(now, max_age, chance);
                 state.keys = Some(keys);
                 state.last_error = None;
             }
             Err(error) => {
-                tracing::warn!(issuer = %self.issuer, %error, "keys cannot be fetched");
                 state.freshness.failed(now, chance);
                 state.last_error = Some(error);
             }

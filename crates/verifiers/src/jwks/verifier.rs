@@ -209,3 +209,47 @@ const MOST_BYTES: usize = 16 * 1024;
 
 /// 64 bytes each, and as many again for the map.
 const MOST_REMEMBERED: usize = 10_000;
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use portcullis_boundary::carrier::CarrierKind;
+    use portcullis_testing::at_once;
+
+    use super::*;
+    use crate::jwks::{KeySet, KeySource};
+
+    const SEED: &str = include_str!("../../../../fuzz/corpus/jwks/ed25519");
+
+    #[test]
+    fn a_remembered_signature_is_not_checked_again_and_counts_for_its_token_and_key_alone() {
+        let parts: Vec<_> = SEED.splitn(4, '\n').collect();
+        let keys = KeySet::parse(parts[3].as_bytes()).unwrap();
+        let issuer = Issuer::dangerous_for_any_audience("a", KeySource::fixed(keys)).unwrap();
+        let jwks = Jwks::new("id", [issuer]).unwrap();
+        let encode = |text: &str| URL_SAFE_NO_PAD.encode(text);
+        let forged = [&*encode(parts[0]), &*encode(parts[1]), "AA"].join(".");
+        let ask = |token: &str, seconds| {
+            let credential = Credential::new(token, CarrierKind::Header);
+            let now = Timestamp::from_secs(seconds);
+            at_once(Verifier::verify(&jwks, &credential, now)).map(drop)
+        };
+        let bad = Err(Rejection::Invalid(InvalidReason::Signature));
+        let in_time = 1_800_000_000;
+        assert_eq!(ask(&forged, in_time), bad);
+
+        let digest = digest::sha256(forged.as_bytes());
+        jwks.verified.insert(digest, [0; 32]);
+        assert_eq!(ask(&forged, in_time), bad);
+
+        let find = jwks.issuers[0]
+            .keys
+            .find(Some("k"), Algorithm::EdDsa, Timestamp::EPOCH);
+        let key = at_once(find).unwrap();
+        jwks.verified.insert(digest, *key.fingerprint());
+        assert_eq!(ask(&forged, in_time), Ok(()));
+        assert_eq!(ask(&forged, in_time + 3600), Err(Rejection::Expired));
+        assert_eq!(ask(&forged.replace(".AA", ".AQ"), in_time), bad);
+    }
+}

@@ -23,7 +23,7 @@ fn callout(reply: Reply, method: Method) -> (Service, Callout) {
     let service = Service::start();
     service.reply("/whose", reply);
     let callout = Callout::new("ask", service.endpoint("/whose"), method, outbound());
-    (service, callout)
+    (service, callout.timeout(Duration::from_secs(4)))
 }
 
 fn post() -> Method {
@@ -117,9 +117,10 @@ async fn each_answer_has_its_meaning() {
         (Reply::hang(), UNAVAILABLE),
     ] {
         let what = format!("{reply:?}");
+        let patience = reply.patience();
         let (service, callout) = callout(reply, post());
         service.reply("/good", Reply::ok(ada()));
-        let callout = callout.timeout(Duration::from_millis(200));
+        let callout = callout.timeout(patience);
         assert_eq!(ask(&callout, "s3cr3t").await, Err(expected), "{what:.200}");
     }
     let down = Callout::new("ask", nobody(), post(), outbound());
@@ -182,10 +183,10 @@ async fn what_cannot_be_sent_is_not_asked_about() {
 }
 
 fn authority(reply: Reply) -> (Service, CalloutAuthority) {
-    let service = Service::start();
+    let (service, patience) = (Service::start(), reply.patience());
     service.reply("/may", reply);
     let authority = CalloutAuthority::new(service.endpoint("/may"), ClientAuth::none(), outbound());
-    (service, authority.timeout(Duration::from_millis(200)))
+    (service, authority.timeout(patience))
 }
 
 async fn authorise(authority: &CalloutAuthority) -> Result<(), RefusalKind> {

@@ -116,11 +116,12 @@ async fn with_account(reply: Reply) -> Result<(), Rejection> {
     let signer = signer();
     let service = Service::start();
     service.reply("/keys", Reply::ok(set([signer.jwk()])));
+    let patience = reply.patience();
     service.reply(LOOKUP, reply);
     let (base, auth) = (service.endpoint(""), ClientAuth::none());
     let accounts = IdentityToolkit::at(&base, "demo-1", auth, outbound())
         .unwrap()
-        .with_times(Duration::from_millis(200), Duration::from_secs(10));
+        .with_times(patience, Duration::from_secs(10));
     let firebase = firebase(&service).with_accounts(accounts);
     ask_at(&firebase, &token(&signer, &json!({})), 0)
         .await

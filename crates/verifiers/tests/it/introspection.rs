@@ -26,7 +26,7 @@ fn replying(reply: Reply) -> (Service, Introspection) {
     service.reply("/introspect", reply);
     let endpoint = service.endpoint("/introspect");
     let verifier = Introspection::new("op", endpoint, ClientAuth::none(), outbound());
-    (service, verifier)
+    (service, verifier.timeout(Duration::from_secs(4)))
 }
 
 async fn ask_at(
@@ -142,9 +142,10 @@ async fn what_is_no_answer_refuses_as_nobody_can_say() {
         Reply::hang(),
     ] {
         let what = format!("{reply:?}");
+        let patience = reply.patience();
         let (service, verifier) = replying(reply);
         service.reply("/other", Reply::ok(active().to_string()));
-        let verifier = verifier.timeout(Duration::from_millis(200));
+        let verifier = verifier.timeout(patience);
         let unavailable = Err(Rejection::Unavailable { retry_after });
         assert_eq!(ask(&verifier, "t").await, unavailable, "{what:.200}");
         // It is not remembered.

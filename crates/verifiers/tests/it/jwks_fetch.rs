@@ -18,19 +18,9 @@ use crate::support::{NOW, header};
 
 const ID: &str = "https://id.example";
 
-/// Fresh for 10 minutes, then stale for an hour; a fetch takes a quarter of a second at most.
-fn times() -> KeyTimes {
-    let mut times = KeyTimes::default();
-    times.fetch_timeout = Duration::from_millis(250);
-    times
-}
-
+/// Keys that are fresh for 10 minutes, then stale for an hour.
 fn verifier(source: KeySource) -> Jwks {
-    verifier_with(source, times())
-}
-
-fn verifier_with(source: KeySource, times: KeyTimes) -> Jwks {
-    let issuer = Issuer::new(ID, ["gate"], source.with_times(times)).unwrap();
+    let issuer = Issuer::new(ID, ["gate"], source).unwrap();
     Jwks::new("id", [issuer]).unwrap()
 }
 
@@ -52,9 +42,16 @@ fn token(signer: &Signer) -> String {
 }
 
 fn service(signer: &Signer) -> (Service, Jwks) {
+    patient_service(signer, Duration::from_secs(4))
+}
+
+/// A service with the signer's keys, and a verifier who waits so long for them.
+fn patient_service(signer: &Signer, patience: Duration) -> (Service, Jwks) {
     let service = Service::start();
     service.reply("/keys", Reply::ok(set([signer.jwk()])));
-    let source = KeySource::url(service.endpoint("/keys"), outbound());
+    let mut times = KeyTimes::default();
+    times.fetch_timeout = patience;
+    let source = KeySource::url(service.endpoint("/keys"), outbound()).with_times(times);
     (service, verifier(source))
 }
 
@@ -220,6 +217,21 @@ async fn the_owner_of_keys_says_how_long_they_are_fresh() {
     assert_eq!(state(121), KeySetState::Stale);
 }
 
+#[tokio::test]
+async fn a_certificate_that_nobody_vouches_for_is_not_believed() {
+    let signer = Signer::es256("k1");
+    let endpoint = crate::service::self_signed();
+    let verifier = verifier(KeySource::url(endpoint, outbound()));
+    assert!(is_unavailable(&ask(&verifier, &token(&signer), 0).await));
+    let error = verifier
+        .health(at(0))
+        .remove(0)
+        .last_error
+        .unwrap()
+        .to_string();
+    assert!(error.contains("certificate"), "{error}");
+}
+
 /// Each way in which a fetch can fail, and what is said of it.
 fn failures(signer: &Signer) -> Vec<(Reply, FetchError)> {
     let status = |status| FetchError::Ask(AskError::Status { status });
@@ -249,7 +261,7 @@ fn failures(signer: &Signer) -> Vec<(Reply, FetchError)> {
 async fn without_keys_nobody_can_say_however_the_fetch_fails() {
     let signer = Signer::es256("k1");
     for (reply, error) in failures(&signer) {
-        let (service, verifier) = service(&signer);
+        let (service, verifier) = patient_service(&signer, reply.patience());
         service.reply("/good", Reply::ok(set([signer.jwk()])));
         service.reply("/keys", reply);
         let verdict = ask(&verifier, &token(&signer), 0).await;
@@ -282,7 +294,7 @@ async fn where_nobody_listens_nobody_can_say() {
 async fn the_last_good_keys_serve_through_an_outage_and_no_longer_than_they_may() {
     let signer = Signer::es256("k1");
     for (reply, error) in failures(&signer) {
-        let (service, verifier) = service(&signer);
+        let (service, verifier) = patient_service(&signer, reply.patience());
         let token = token(&signer);
         assert!(ask(&verifier, &token, 0).await.is_ok());
         service.reply("/keys", reply);
@@ -330,11 +342,11 @@ async fn keys_can_be_fetched_before_anybody_comes() {
 #[tokio::test]
 async fn a_fetch_that_takes_long_is_counted_from_its_end() {
     let signer = Signer::es256("k1");
-    let (service, verifier) = service(&signer);
+    let (service, verifier) = patient_service(&signer, Reply::hang().patience());
     service.reply("/keys", Reply::hang());
     assert!(is_unavailable(&ask(&verifier, &token(&signer), 0).await));
-    // The first wait is a second less a quarter, from the end of a fetch of a quarter.
-    let soon = Timestamp::from_millis(NOW * 1000 + 900);
+    // The first wait is a second less a quarter, from the end of a fetch of half of one.
+    let soon = Timestamp::from_millis(NOW * 1000 + 1200);
     let verdict = Verifier::verify(&verifier, &header(&token(&signer)), soon).await;
     assert!(is_unavailable(&verdict));
     assert_eq!(service.count(), 1);
@@ -394,7 +406,7 @@ async fn one_issuer_in_an_outage_does_not_take_the_others_with_it() {
     let (service, _) = service(&signer);
     service.reply("/down", Reply::status(503, ""));
     let issuer = |id: &str, path: &str| {
-        let source = KeySource::url(service.endpoint(path), outbound()).with_times(times());
+        let source = KeySource::url(service.endpoint(path), outbound());
         Issuer::new(id, ["gate"], source).unwrap()
     };
     let down = "https://down.example";

@@ -221,6 +221,7 @@ fn each_claim_is_asked_for() {
         (json!({"aud": ["x"]}), Err(AUDIENCE)),
         (json!({"aud": null}), Err(AUDIENCE)),
         (json!({"aud": 7}), Err(CLAIMS)),
+        (json!({"cnf": {"jkt": "x"}}), Err(TYPE)),
         (json!({"sub": ""}), Err(CLAIMS)),
         (json!({"sub": null}), Err(CLAIMS)),
         (json!({"sub": 7}), Err(CLAIMS)),

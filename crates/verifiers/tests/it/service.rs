@@ -44,6 +44,11 @@ impl Reply {
         }
     }
 
+    /// How long to wait for it: short only where that is what is tested, as machines can be busy.
+    pub(crate) fn patience(&self) -> Duration {
+        Duration::from_millis(if self.hangs { 500 } else { 4000 })
+    }
+
     pub(crate) fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
@@ -145,6 +150,30 @@ pub(crate) fn nobody() -> Endpoint {
     let address = listener.local_addr().unwrap();
     drop(listener);
     Endpoint::parse(&format!("http://{address}/")).unwrap()
+}
+
+/// A port with TLS, whose certificate it signed itself.
+pub(crate) fn self_signed() -> Endpoint {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = made.signing_key.serialize_der().try_into().unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+    Handle::current().spawn(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            assert!(acceptor.accept(socket).await.is_err(), "somebody trusts it");
+        }
+    });
+    Endpoint::parse(&format!("https://localhost:{port}/keys")).unwrap()
 }
 
 async fn answer(
