@@ -107,6 +107,9 @@ pub(crate) fn start(
                     () = stop.cancelled() => {}
                 }
             });
+            // A socket that still waits holds the runtime, and the runtime, by what it does when
+            // idle, holds those that wait: they would never be closed.
+            worker.closer.run();
             before_idle();
             runtime.shutdown_background();
         })
