@@ -39,7 +39,7 @@ pub(super) const LAST_CALL: Duration = Duration::from_millis(200);
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What the start of a connection turned out to be.
-enum Opening {
+enum Start {
     /// A handshake, and how many bytes its head has.
     Handshake(Box<Parts>, usize),
     /// Something for hyper.
@@ -69,13 +69,13 @@ pub(super) async fn serve(
             () = last_call(&worker) => return,
         };
         let (head, length) = match read {
-            Ok(Some(Opening::Handshake(head, length))) => (head, length),
-            Ok(Some(Opening::Other | Opening::Partial)) => {
+            Ok(Some(Start::Handshake(head, length))) => (head, length),
+            Ok(Some(Start::Other | Start::Partial)) => {
                 // Boxed: a handshake must not carry room for a whole server.
                 let served = with_hyper::serve(worker, listener, stream, buffer, peer, place);
                 return Box::pin(served).await;
             }
-            Ok(Some(Opening::Bad)) => {
+            Ok(Some(Start::Bad)) => {
                 let told = turn_away(stream, StatusCode::BAD_REQUEST, limit);
                 return Box::pin(told).await;
             }
@@ -146,7 +146,7 @@ pub(super) async fn turn_away(mut stream: Stream, status: StatusCode, limit: Dur
 }
 
 /// Reads until it is clear what the connection begins with; none when it ended before it began.
-async fn read_head(stream: &mut Stream, buffer: &mut Vec<u8>) -> Option<Opening> {
+async fn read_head(stream: &mut Stream, buffer: &mut Vec<u8>) -> Option<Start> {
     let mut parsed = 0;
     loop {
         // Only a line's end makes a head whole: one that comes byte by byte is not parsed as often.
@@ -154,35 +154,35 @@ async fn read_head(stream: &mut Stream, buffer: &mut Vec<u8>) -> Option<Opening>
         let is_due = parsed == 0 || fresh.contains(&b'\n') || buffer.len() >= MAX_HEAD;
         if !buffer.is_empty() && is_due {
             match parse(buffer) {
-                Opening::Partial if buffer.len() < MAX_HEAD => parsed = buffer.len(),
-                opening => return Some(opening),
+                Start::Partial if buffer.len() < MAX_HEAD => parsed = buffer.len(),
+                start => return Some(start),
             }
         }
         match stream.read_buf(buffer).await {
             Ok(read) if read > 0 => {}
-            Ok(_) if !buffer.is_empty() => return Some(Opening::Bad),
+            Ok(_) if !buffer.is_empty() => return Some(Start::Bad),
             Ok(_) | Err(_) => return None,
         }
     }
 }
 
-fn parse(buffer: &[u8]) -> Opening {
+fn parse(buffer: &[u8]) -> Start {
     // Hyper has no limit for the rest of this; here it has the one of a head.
     if buffer.len() < HTTP2_PREFACE.len() && HTTP2_PREFACE.starts_with(buffer) {
-        return Opening::Partial;
+        return Start::Partial;
     }
     let mut lines = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut parsed = httparse::Request::new(&mut lines);
     let length = match parsed.parse(buffer) {
         Ok(httparse::Status::Complete(length)) => length,
-        Ok(httparse::Status::Partial) => return Opening::Partial,
-        Err(_) => return Opening::Other,
+        Ok(httparse::Status::Partial) => return Start::Partial,
+        Err(_) => return Start::Other,
     };
     if has_two_lengths(parsed.headers) {
-        return Opening::Bad;
+        return Start::Bad;
     }
     if parsed.method != Some("GET") || parsed.version != Some(1) {
-        return Opening::Other;
+        return Start::Other;
     }
     let named = |name: &str| {
         parsed
@@ -195,11 +195,11 @@ fn parse(buffer: &[u8]) -> Opening {
         .iter()
         .any(|line| line.name.eq_ignore_ascii_case("upgrade") && names_websocket(line.value));
     if !is_websocket || named("content-length") || named("transfer-encoding") {
-        return Opening::Other;
+        return Start::Other;
     }
     match head(&parsed) {
-        Some(head) => Opening::Handshake(Box::new(head), length),
-        None => Opening::Other,
+        Some(head) => Start::Handshake(Box::new(head), length),
+        None => Start::Other,
     }
 }
 
@@ -286,7 +286,7 @@ mod tests {
     const HANDSHAKE: &str = "GET /x?y HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\r\n";
 
     fn is_handshake(text: &str) -> bool {
-        matches!(parse(text.as_bytes()), Opening::Handshake(_, length) if length == text.len())
+        matches!(parse(text.as_bytes()), Start::Handshake(_, length) if length == text.len())
     }
 
     #[test]
@@ -294,7 +294,7 @@ mod tests {
         assert!(is_handshake(HANDSHAKE));
         for end in 1..HANDSHAKE.len() {
             assert!(
-                matches!(parse(&HANDSHAKE.as_bytes()[..end]), Opening::Partial),
+                matches!(parse(&HANDSHAKE.as_bytes()[..end]), Start::Partial),
                 "{end}"
             );
         }
@@ -314,7 +314,7 @@ mod tests {
             ("GET", "\u{16}\u{3}\u{1}"),
         ] {
             let text = HANDSHAKE.replacen(from, to, 1);
-            assert!(matches!(parse(text.as_bytes()), Opening::Other), "{text:?}");
+            assert!(matches!(parse(text.as_bytes()), Start::Other), "{text:?}");
         }
     }
 
@@ -328,7 +328,7 @@ mod tests {
             (chunked, chunked),
         ] {
             let text = format!("POST / HTTP/1.1\r\nHost: a\r\n{first}\r\n{second}\r\n\r\n");
-            assert!(matches!(parse(text.as_bytes()), Opening::Bad), "{text:?}");
+            assert!(matches!(parse(text.as_bytes()), Start::Bad), "{text:?}");
         }
     }
 
@@ -342,9 +342,9 @@ mod tests {
             let (mut client, ours) = tokio::io::duplex(64);
             client.write_all(sent.as_bytes()).await.expect("written");
             drop(client);
-            let opening = read_head(&mut Stream::Builtin(ours), &mut Vec::new()).await;
-            assert_eq!(matches!(opening, Some(Opening::Bad)), is_bad, "{sent:?}");
-            assert_eq!(opening.is_some(), is_bad, "{sent:?}");
+            let start = read_head(&mut Stream::Builtin(ours), &mut Vec::new()).await;
+            assert_eq!(matches!(start, Some(Start::Bad)), is_bad, "{sent:?}");
+            assert_eq!(start.is_some(), is_bad, "{sent:?}");
         }
     }
 }
