@@ -2,8 +2,8 @@
 //!
 //! The machine knows when a session must end, why, and with which words; it moves no bytes and
 //! reads no clock. A driver owns the sockets: it tells the machine what happened and at which
-//! [`Moment`], carries out the [`Action`] that comes back, and calls [`Session::tick`] no later
-//! than [`Session::deadline`].
+//! [`Moment`](crate::clock::Moment), carries out the [`Action`] that comes back, and calls
+//! [`Session::tick`] no later than [`Session::deadline`].
 //!
 //! ```text
 //!            a rule ends it                 close sent, or      answered, gone,
