@@ -15,7 +15,8 @@ use crate::recent::Recent;
 
 /// Asks the Identity Toolkit's `accounts:lookup`, once for all who wait for the same account, and
 /// remembers 10,000 answers for 10 seconds. Whatever is not an answer is
-/// [`LookupUnavailable`].
+/// [`LookupUnavailable`]. Clones share what is remembered.
+#[derive(Clone)]
 pub struct IdentityToolkit {
     shared: Arc<Shared>,
     flights: Flights<Box<str>, Result<Option<Account>, AskError>>,

@@ -10,11 +10,12 @@ use portcullis_boundary::{Credential, Identity, Rejection, Verifier};
 use super::accounts::{AccountState, NoAccountState};
 use super::toolkit::checked_project;
 use crate::error::ConfigError;
-use crate::jwks::{Algorithm, Issuer, Jwks, KeySetHealth, KeySource};
+use crate::jwks::{Algorithm, Issuer, Jwks, KeySetHealth, KeySource, Keys};
 use crate::jwt::claims::Claims;
 use crate::outbound::{Endpoint, Outbound};
 
-/// Vouches for whoever presents an ID token of one Firebase project.
+/// Vouches for whoever presents an ID token of one Firebase project. Clones share the keys.
+#[derive(Clone)]
 pub struct Firebase<A = NoAccountState> {
     jwks: Jwks,
     accounts: A,
@@ -91,6 +92,11 @@ impl<A: AccountState> Firebase<A> {
     #[must_use]
     pub fn health(&self, now: Timestamp) -> Vec<KeySetHealth> {
         self.jwks.health(now)
+    }
+
+    /// As [`Jwks::keys`].
+    pub fn keys(&self) -> impl Iterator<Item = Keys> {
+        self.jwks.keys()
     }
 
     /// When the user signed in, of a token whose own claims are good.

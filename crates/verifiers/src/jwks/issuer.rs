@@ -11,8 +11,9 @@ use super::store::KeyStore;
 use crate::error::ConfigError;
 use crate::jwt::claims::Claims;
 
-/// An issuer of tokens: its name in `iss`, the audiences for which its tokens must be, and its keys.
-#[derive(Debug)]
+/// An issuer of tokens: its name in `iss`, the audiences for which its tokens must be, and its keys,
+/// which clones share.
+#[derive(Clone, Debug)]
 pub struct Issuer {
     pub(super) name: Box<str>,
     /// Empty for any.

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::freshness::KeyTimes;
 use super::key_set::{KeySet, KeySetError};
+use super::keys::Keys;
 use crate::error::AskError;
 use crate::jwt::strict_json;
 use crate::outbound::{Answer, Endpoint, Outbound};
@@ -16,6 +17,7 @@ use crate::outbound::{Answer, Endpoint, Outbound};
 pub struct KeySource {
     pub(super) place: Place,
     pub(super) times: KeyTimes,
+    pub(super) known: Vec<Keys>,
 }
 
 impl KeySource {
@@ -56,10 +58,20 @@ impl KeySource {
         self
     }
 
+    /// Goes on with those of `known` that are of the same issuer, from the same address, at the same
+    /// times: so a verifier that replaces another one does not begin without keys. Fixed keys are
+    /// never known.
+    #[must_use]
+    pub fn unless_known(mut self, known: impl IntoIterator<Item = Keys>) -> Self {
+        self.known = known.into_iter().collect();
+        self
+    }
+
     fn at(place: Place) -> Self {
         Self {
             place,
             times: KeyTimes::default(),
+            known: Vec::new(),
         }
     }
 }
@@ -85,6 +97,15 @@ impl Place {
             Self::Url(from) | Self::EitherForm(from) | Self::Discovery(from) => {
                 Some(&from.outbound)
             }
+        }
+    }
+
+    pub(super) fn is_same_address(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Url(this), Self::Url(other))
+            | (Self::EitherForm(this), Self::EitherForm(other))
+            | (Self::Discovery(this), Self::Discovery(other)) => this.endpoint == other.endpoint,
+            (Self::Fixed(_) | Self::Url(_) | Self::EitherForm(_) | Self::Discovery(_), _) => false,
         }
     }
 

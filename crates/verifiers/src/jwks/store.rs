@@ -13,12 +13,14 @@ use super::freshness::{Freshness, KeyTimes, Plan, UnknownPlan};
 use super::health::{KeySetHealth, KeySetState};
 use super::key::Key;
 use super::key_set::{Choice, KeySet};
+use super::keys::Keys;
 use super::source::{FetchError, KeySource, Place};
 use crate::error::AskError;
 use crate::outbound::{Flights, Waiter};
 
 /// Finds keys, and fetches them when it is time. What to do stands in [`Freshness`]; this carries it
-/// out.
+/// out. Clones are of the same keys.
+#[derive(Clone)]
 pub(super) struct KeyStore {
     shared: Arc<Shared>,
     /// None for keys that are never fetched.
@@ -40,7 +42,11 @@ struct State {
 
 impl KeyStore {
     pub(super) fn new(issuer: &str, source: KeySource) -> Self {
-        let KeySource { place, times } = source;
+        let same = |keys: &&Keys| keys.0.is_of(issuer, &source);
+        if let Some(known) = source.known.iter().find(same) {
+            return known.0.clone();
+        }
+        let KeySource { place, times, .. } = source;
         let keys = match &place {
             Place::Fixed(keys) => Some(Arc::clone(keys)),
             Place::Url(_) | Place::EitherForm(_) | Place::Discovery(_) => None,
@@ -61,6 +67,16 @@ impl KeyStore {
             }),
             flights,
         }
+    }
+
+    fn is_of(&self, issuer: &str, source: &KeySource) -> bool {
+        let Shared {
+            issuer: other,
+            place,
+            times,
+            ..
+        } = &*self.shared;
+        **other == *issuer && *times == source.times && place.is_same_address(&source.place)
     }
 
     /// The key that verifies a token with this header. Cancel-safe: a fetch goes on for the others.

@@ -1,6 +1,7 @@
 //! The verifier of JWTs signed with a private key.
 
 use std::fmt;
+use std::sync::Arc;
 
 use portcullis_boundary::clock::Timestamp;
 use portcullis_boundary::refusal::InvalidReason;
@@ -11,6 +12,7 @@ use super::algorithm::Algorithm;
 use super::health::KeySetHealth;
 use super::issuer::Issuer;
 use super::key::Key;
+use super::keys::Keys;
 use crate::digest;
 use crate::error::ConfigError;
 use crate::jwt::claims::Claims;
@@ -18,14 +20,16 @@ use crate::jwt::compact::Compact;
 use crate::jwt::strict_json;
 use crate::recent::Recent;
 
-/// Vouches for whoever presents a JWT that one of its issuers signed.
+/// Vouches for whoever presents a JWT that one of its issuers signed. Clones share its keys and the
+/// signatures that it remembers.
+#[derive(Clone)]
 pub struct Jwks {
     name: Box<str>,
     issuers: Vec<Issuer>,
     keep_claims: bool,
     only_jwt_shapes: bool,
     /// The digest of a token whose signature was found good, and the fingerprint of the key.
-    verified: Recent<[u8; 32], [u8; 32]>,
+    verified: Arc<Recent<[u8; 32], [u8; 32]>>,
 }
 
 /// A token about which all is good but what the caller asks besides.
@@ -64,7 +68,7 @@ impl Jwks {
             issuers: known,
             keep_claims: false,
             only_jwt_shapes: false,
-            verified: Recent::new(MOST_REMEMBERED),
+            verified: Arc::new(Recent::new(MOST_REMEMBERED)),
         })
     }
 
@@ -98,6 +102,11 @@ impl Jwks {
             .iter()
             .map(|issuer| issuer.keys.health(now))
             .collect()
+    }
+
+    /// The keys of each issuer.
+    pub fn keys(&self) -> impl Iterator<Item = Keys> {
+        self.issuers.iter().map(|issuer| Keys(issuer.keys.clone()))
     }
 
     /// The whole decision, in the order that the module's documentation gives.

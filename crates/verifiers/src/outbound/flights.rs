@@ -9,6 +9,8 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 /// Questions under way. Each runs as a task of the runtime, so that it ends whoever still waits.
+/// Clones share them.
+#[derive(Clone)]
 pub(crate) struct Flights<K, V> {
     runtime: Handle,
     flying: Arc<Mutex<HashMap<K, watch::Receiver<Option<V>>>>>,

@@ -15,6 +15,7 @@ mod firebase;
 mod introspection;
 mod jwks_fetch;
 mod jwks_foreign;
+mod jwks_known;
 mod jwks_tokens;
 mod jwt_identity;
 mod jwt_keys;
