@@ -1,11 +1,13 @@
 //! What only somebody outside can say of an identity: its standing, and its rights.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 
 use crate::arrival::Arrival;
 use crate::identity::Identity;
 use crate::refusal::Refusal;
+use crate::revocation::SessionId;
 
 /// Answers rules 6 and 7 of the decision where they need more than the credential and the policy: a
 /// ledger of revocations and accounts, an owner of resources, a call-out.
@@ -31,6 +33,50 @@ pub trait Authority: Send + Sync {
         let _: (&Identity, &Arrival) = (identity, arrival);
         async { Ok(()) }
     }
+
+    /// Rule 8, as far as others count with us: a place for a session at `route` that is asked for
+    /// last, when all else has passed, and only for a WebSocket. None where nobody else counts.
+    fn reserve(
+        &self,
+        identity: &Identity,
+        arrival: &Arrival,
+        route: &str,
+    ) -> impl Future<Output = Result<Option<Reservation>, Refusal>> + Send {
+        let _: (&Identity, &Arrival, &str) = (identity, arrival, route);
+        async { Ok(None) }
+    }
+}
+
+/// A place for a session that is counted beyond this process. It is held by the pass, and given
+/// back when that is dropped.
+pub struct Reservation {
+    session: SessionId,
+    _hold: Box<dyn Send + Sync>,
+}
+
+impl Reservation {
+    /// A place under the name `session`, given back when `hold` is dropped.
+    #[must_use]
+    pub fn new(session: SessionId, hold: impl Send + Sync + 'static) -> Self {
+        Self {
+            session,
+            _hold: Box::new(hold),
+        }
+    }
+
+    /// The name that the session must have.
+    #[must_use]
+    pub const fn session(&self) -> SessionId {
+        self.session
+    }
+}
+
+impl fmt::Debug for Reservation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reservation")
+            .field("session", &self.session)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The authority that has nothing to add: everybody is in good standing, and the policy's scopes
@@ -49,7 +95,7 @@ impl NoAuthority {
 
 impl Authority for NoAuthority {}
 
-type Answer<'a> = Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send + 'a>>;
+type Answer<'a, T = ()> = Pin<Box<dyn Future<Output = Result<T, Refusal>> + Send + 'a>>;
 
 /// An [`Authority`] behind a pointer.
 pub trait DynAuthority: Send + Sync {
@@ -58,6 +104,14 @@ pub trait DynAuthority: Send + Sync {
 
     /// See [`Authority::authorise`].
     fn authorise<'a>(&'a self, identity: &'a Identity, arrival: &'a Arrival) -> Answer<'a>;
+
+    /// See [`Authority::reserve`].
+    fn reserve<'a>(
+        &'a self,
+        identity: &'a Identity,
+        arrival: &'a Arrival,
+        route: &'a str,
+    ) -> Answer<'a, Option<Reservation>>;
 }
 
 impl<A: Authority> DynAuthority for A {
@@ -67,5 +121,14 @@ impl<A: Authority> DynAuthority for A {
 
     fn authorise<'a>(&'a self, identity: &'a Identity, arrival: &'a Arrival) -> Answer<'a> {
         Box::pin(Authority::authorise(self, identity, arrival))
+    }
+
+    fn reserve<'a>(
+        &'a self,
+        identity: &'a Identity,
+        arrival: &'a Arrival,
+        route: &'a str,
+    ) -> Answer<'a, Option<Reservation>> {
+        Box::pin(Authority::reserve(self, identity, arrival, route))
     }
 }

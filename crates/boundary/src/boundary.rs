@@ -136,6 +136,11 @@ impl Boundary {
                     question.answer(answer)
                 }
                 Decision::Reserve(question) => question.ask(&self.limiter),
+                Decision::Share(question) => {
+                    let (identity, route) = (question.identity(), question.route());
+                    let answer = self.authority.reserve(identity, arrival, route).await;
+                    question.answer(answer)
+                }
             };
         }
     }

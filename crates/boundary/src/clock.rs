@@ -78,6 +78,15 @@ impl Moment {
         )
     }
 
+    /// This moment moved into the past by `by`, at most to the origin.
+    #[must_use]
+    pub fn before(self, by: Duration) -> Self {
+        Self(
+            self.0
+                .saturating_sub(u64::try_from(by.as_micros()).unwrap_or(u64::MAX)),
+        )
+    }
+
     /// How long it is from `earlier` until this moment; zero when this moment is not later.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {

@@ -6,6 +6,7 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 use crate::clock::Timestamp;
+use crate::revocation::SessionId;
 
 /// The subject of every arrival in no-auth mode. They all share its limits.
 pub const LOCAL_SUBJECT: &str = "local";
@@ -29,6 +30,7 @@ pub struct Identity {
     expires_at: Option<Timestamp>,
     ends_at: Option<Timestamp>,
     claims: Option<Box<Map<String, Value>>>,
+    session: Option<SessionId>,
 }
 
 impl Identity {
@@ -47,6 +49,7 @@ impl Identity {
             expires_at: None,
             ends_at: None,
             claims: None,
+            session: None,
         }
     }
 
@@ -119,6 +122,19 @@ impl Identity {
     pub fn with_claims(mut self, claims: Map<String, Value>) -> Self {
         self.claims = Some(Box::new(claims));
         self
+    }
+
+    /// Names the session that will rest on it, when its name was given away before.
+    #[must_use]
+    pub const fn for_session(mut self, id: SessionId) -> Self {
+        self.session = Some(id);
+        self
+    }
+
+    /// The name that a session which rests on it must have, if it must have one.
+    #[must_use]
+    pub const fn session(&self) -> Option<SessionId> {
+        self.session
     }
 
     /// Who it is, unique per issuer.

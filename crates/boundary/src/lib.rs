@@ -45,7 +45,7 @@ pub mod tower;
 pub mod verifier;
 
 pub use self::arrival::{Arrival, NoHost, OriginHeader, Peer, Protocol};
-pub use self::authority::{Authority, DynAuthority, NoAuthority};
+pub use self::authority::{Authority, DynAuthority, NoAuthority, Reservation};
 pub use self::boundary::{Boundary, Verdict};
 pub use self::credential::Credential;
 pub use self::decision::{Pass, Refused, Rule};
@@ -53,4 +53,4 @@ pub use self::identity::{Identity, LOCAL_SUBJECT, PUBLIC_SUBJECT, Scopes};
 pub use self::policy::Policy;
 pub use self::refusal::{Refusal, RefusalKind};
 pub use self::revocation::{Revocation, SessionId};
-pub use self::verifier::{DynVerifier, Rejection, Verifier};
+pub use self::verifier::{DynVerifier, Place, Rejection, Verifier};

@@ -44,12 +44,37 @@ pub trait Verifier: Send + Sync {
         now: Timestamp,
     ) -> impl Future<Output = Result<Identity, Rejection>> + Send;
 
+    /// As [`Verifier::verify`], for a credential that is bound to the place where it is shown. This
+    /// is the one that a decision asks.
+    fn verify_at(
+        &self,
+        credential: &Credential,
+        place: Place<'_>,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Identity, Rejection>> + Send {
+        let _: Place<'_> = place;
+        self.verify(credential, now)
+    }
+
     /// Whether it would still vouch for an identity that it made before, after its secrets or its
     /// configuration changed. Time does not count here: the session knows its own end.
     fn vouches_for(&self, identity: &Identity) -> bool {
         let _: &Identity = identity;
         true
     }
+}
+
+/// Where a credential is shown.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "made by decisions, read by verifiers"
+)]
+pub struct Place<'a> {
+    /// The name of the route's policy.
+    pub route: &'a str,
+    /// The arrival's `Origin`, when it has a readable one.
+    pub origin: Option<&'a str>,
 }
 
 /// A [`Verifier`] behind a pointer.
@@ -64,6 +89,14 @@ pub trait DynVerifier: Send + Sync {
     fn verify<'a>(
         &'a self,
         credential: &'a Credential,
+        now: Timestamp,
+    ) -> Pin<Box<dyn Future<Output = Result<Identity, Rejection>> + Send + 'a>>;
+
+    /// See [`Verifier::verify_at`].
+    fn verify_at<'a>(
+        &'a self,
+        credential: &'a Credential,
+        place: Place<'a>,
         now: Timestamp,
     ) -> Pin<Box<dyn Future<Output = Result<Identity, Rejection>> + Send + 'a>>;
 
@@ -86,6 +119,15 @@ impl<V: Verifier> DynVerifier for V {
         now: Timestamp,
     ) -> Pin<Box<dyn Future<Output = Result<Identity, Rejection>> + Send + 'a>> {
         Box::pin(Verifier::verify(self, credential, now))
+    }
+
+    fn verify_at<'a>(
+        &'a self,
+        credential: &'a Credential,
+        place: Place<'a>,
+        now: Timestamp,
+    ) -> Pin<Box<dyn Future<Output = Result<Identity, Rejection>> + Send + 'a>> {
+        Box::pin(Verifier::verify_at(self, credential, place, now))
     }
 
     fn vouches_for(&self, identity: &Identity) -> bool {

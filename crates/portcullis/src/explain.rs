@@ -144,6 +144,7 @@ fn walk(
             Decision::Standing(question) => question.answer(Ok(())),
             Decision::Authorise(question) => question.answer(Ok(())),
             Decision::Reserve(question) => question.ask(&limiter),
+            Decision::Share(question) => question.answer(Ok(None)),
         };
     }
 }

@@ -19,6 +19,7 @@ pub struct Simulation {
     most: Sides<Option<u64>>,
     now: Moment,
     pings: u32,
+    notices: u32,
     closed: Option<(Closing, Moment)>,
     parting_since: Option<Moment>,
     end: Option<End>,
@@ -53,6 +54,7 @@ impl Simulation {
             session: Session::open(Arc::new(terms), expires, now),
             now,
             pings: 0,
+            notices: 0,
             closed: None,
             parting_since: None,
             end: None,
@@ -122,6 +124,18 @@ impl Simulation {
         self.pings
     }
 
+    /// How many notices of expiry it asked for.
+    #[must_use]
+    pub const fn notices(&self) -> u32 {
+        self.notices
+    }
+
+    /// The moment `after` from now, to be told in an event.
+    #[must_use]
+    pub fn moment(&self, after: Duration) -> Moment {
+        self.now.after(after)
+    }
+
     /// The close that it asked for.
     #[must_use]
     pub fn closed(&self) -> Option<Closing> {
@@ -144,6 +158,10 @@ impl Simulation {
             Action::Ping => {
                 assert!(self.closed.is_none(), "a ping after the close");
                 self.pings += 1;
+            }
+            Action::Notice => {
+                assert!(self.closed.is_none(), "a notice after the close");
+                self.notices += 1;
             }
             Action::Close(closing) => {
                 assert!(self.closed.is_none(), "a second close");

@@ -9,9 +9,10 @@
 //!
 //! 1. header: `Authorization: Bearer …` (RFC 6750, 2.1)
 //! 2. subprotocol: one of four dialects of `Sec-WebSocket-Protocol`
-//! 3. cookie: by name
-//! 4. query: `?token=` or `?access_token=` (RFC 6750, 2.3)
-//! 5. first message, after the socket was accepted
+//! 3. ticket: `?ticket=`, which serves once
+//! 4. cookie: by name
+//! 5. query: `?token=` or `?access_token=` (RFC 6750, 2.3)
+//! 6. first message, after the socket was accepted
 //!
 //! # Deployment caveat
 //!
@@ -46,6 +47,8 @@ pub enum Carrier {
     Header,
     /// `Sec-WebSocket-Protocol`, in any of the [`Dialect`]s.
     Subprotocol,
+    /// `?ticket=`
+    Ticket,
     /// A cookie of this name.
     Cookie(CookieName),
     /// `?token=` or `?access_token=`.
@@ -61,6 +64,7 @@ impl Carrier {
         match self {
             Self::Header => CarrierKind::Header,
             Self::Subprotocol => CarrierKind::Subprotocol,
+            Self::Ticket => CarrierKind::Ticket,
             Self::Cookie(_) => CarrierKind::Cookie,
             Self::Query => CarrierKind::Query,
             Self::FirstMessage => CarrierKind::FirstMessage,
@@ -78,7 +82,8 @@ impl Carrier {
             Self::Header => header::extract(&head.headers)?,
             Self::Subprotocol => subprotocol::extract(&head.headers)?,
             Self::Cookie(name) => name.extract(&head.headers)?,
-            Self::Query => query::extract(&head.uri)?,
+            Self::Ticket => query::extract(query::TICKET, &head.uri)?,
+            Self::Query => query::extract(query::TOKEN, &head.uri)?,
             Self::FirstMessage => None,
         };
         Ok(secret.map(|secret| Credential::new(secret, self.kind())))
@@ -97,7 +102,8 @@ impl Carrier {
             Self::Header => header::attach(secret, &mut head.headers),
             Self::Subprotocol => Dialect::Portcullis.attach(secret, &mut head.headers),
             Self::Cookie(name) => name.attach(secret, &mut head.headers),
-            Self::Query => query::attach(secret, &mut head.uri),
+            Self::Ticket => query::attach(query::TICKET, secret, &mut head.uri),
+            Self::Query => query::attach(query::TOKEN, secret, &mut head.uri),
             Self::FirstMessage => Err(Unattachable),
         }
     }
@@ -108,13 +114,15 @@ impl Carrier {
             Self::Header => header::strip(&mut head.headers),
             Self::Subprotocol => subprotocol::strip(&mut head.headers),
             Self::Cookie(name) => name.strip(&mut head.headers),
-            Self::Query => query::strip(&mut head.uri),
+            Self::Ticket => query::strip(query::TICKET, &mut head.uri),
+            Self::Query => query::strip(query::TOKEN, &mut head.uri),
             Self::FirstMessage => {}
         }
     }
 }
 
-/// The name used in configuration: `header`, `subprotocol`, `cookie:NAME`, `query`, `first-message`.
+/// The name used in configuration: `header`, `subprotocol`, `ticket`, `cookie:NAME`, `query`,
+/// `first-message`.
 impl FromStr for Carrier {
     type Err = UnknownCarrier;
 
@@ -122,6 +130,7 @@ impl FromStr for Carrier {
         match name {
             "header" => Ok(Self::Header),
             "subprotocol" => Ok(Self::Subprotocol),
+            "ticket" => Ok(Self::Ticket),
             "query" => Ok(Self::Query),
             "first-message" => Ok(Self::FirstMessage),
             _ => name
@@ -153,6 +162,8 @@ pub enum CarrierKind {
     Header,
     /// See [`Carrier::Subprotocol`].
     Subprotocol,
+    /// See [`Carrier::Ticket`].
+    Ticket,
     /// See [`Carrier::Cookie`].
     Cookie,
     /// See [`Carrier::Query`].
@@ -168,6 +179,7 @@ impl CarrierKind {
         match self {
             Self::Header => "header",
             Self::Subprotocol => "subprotocol",
+            Self::Ticket => "ticket",
             Self::Cookie => "cookie",
             Self::Query => "query",
             Self::FirstMessage => "first-message",
@@ -253,7 +265,7 @@ pub struct Unattachable;
 
 /// A name that is no carrier's.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("use `header`, `subprotocol`, `cookie:NAME`, `query` or `first-message`")]
+#[error("use `header`, `subprotocol`, `ticket`, `cookie:NAME`, `query` or `first-message`")]
 #[non_exhaustive]
 pub struct UnknownCarrier;
 

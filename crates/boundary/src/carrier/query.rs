@@ -1,4 +1,5 @@
-//! `?token=` or `?access_token=` (RFC 6750, 2.3). Off unless a route asks for it.
+//! What travels in the query: a ticket in `?ticket=`, a token in `?token=` or `?access_token=`
+//! (RFC 6750, 2.3). Both are off unless a route asks for them.
 
 use http::Uri;
 use http::uri::PathAndQuery;
@@ -6,12 +7,20 @@ use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode
 
 use super::{Malformed, Unattachable};
 
-const NAMES: [&str; 2] = ["token", "access_token"];
+/// The names of a parameter, of which the first is the one that is attached.
+#[derive(Clone, Copy)]
+pub(super) struct Names(&'static [&'static str]);
 
-pub(super) fn extract(uri: &Uri) -> Result<Option<String>, Malformed> {
+/// A ticket.
+pub(super) const TICKET: Names = Names(&["ticket"]);
+
+/// A token.
+pub(super) const TOKEN: Names = Names(&["token", "access_token"]);
+
+pub(super) fn extract(names: Names, uri: &Uri) -> Result<Option<String>, Malformed> {
     let mut found = None;
     for pair in pairs(uri) {
-        let Some(value) = value_of(pair)? else {
+        let Some(value) = value_of(names, pair)? else {
             continue;
         };
         if found.replace(value).is_some() {
@@ -24,21 +33,21 @@ pub(super) fn extract(uri: &Uri) -> Result<Option<String>, Malformed> {
     }
 }
 
-pub(super) fn attach(secret: &str, uri: &mut Uri) -> Result<(), Unattachable> {
-    if secret.is_empty() {
+pub(super) fn attach(names: Names, secret: &str, uri: &mut Uri) -> Result<(), Unattachable> {
+    let (Some(name), false) = (names.0.first(), secret.is_empty()) else {
         return Err(Unattachable);
-    }
-    strip(uri);
+    };
+    strip(names, uri);
     let separator = if uri.query().is_some() { '&' } else { '?' };
     let before = uri.path_and_query().map_or("/", PathAndQuery::as_str);
     let token = utf8_percent_encode(secret, NON_ALPHANUMERIC);
-    replace(uri, &format!("{before}{separator}token={token}")).ok_or(Unattachable)
+    replace(uri, &format!("{before}{separator}{name}={token}")).ok_or(Unattachable)
 }
 
-/// Takes the tokens out of the query, and the query with its `?` when nothing else is in it. What
-/// is not a token keeps its bytes.
-pub(super) fn strip(uri: &mut Uri) {
-    let kept: Vec<&str> = pairs(uri).filter(|pair| !is_named(pair)).collect();
+/// Takes what is so named out of the query, and the query with its `?` when nothing else is in it.
+/// What is named otherwise keeps its bytes.
+pub(super) fn strip(names: Names, uri: &mut Uri) {
+    let kept: Vec<&str> = pairs(uri).filter(|pair| !is_named(names, pair)).collect();
     if kept.len() == pairs(uri).count() {
         return;
     }
@@ -56,15 +65,15 @@ fn pairs(uri: &Uri) -> impl Iterator<Item = &str> {
 }
 
 /// The name of a pair, decoded, since `%74oken` is read as `token` by whoever is behind us.
-fn is_named(pair: &str) -> bool {
+fn is_named(names: Names, pair: &str) -> bool {
     let name = pair.split_once('=').map_or(pair, |(name, _)| name);
     percent_decode_str(name)
         .decode_utf8()
-        .is_ok_and(|name| NAMES.contains(&&*name))
+        .is_ok_and(|name| names.0.contains(&&*name))
 }
 
-fn value_of(pair: &str) -> Result<Option<String>, Malformed> {
-    if !is_named(pair) {
+fn value_of(names: Names, pair: &str) -> Result<Option<String>, Malformed> {
+    if !is_named(names, pair) {
         return Ok(None);
     }
     let value = pair

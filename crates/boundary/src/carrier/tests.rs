@@ -220,7 +220,7 @@ proptest! {
     #[test]
     fn what_a_carrier_attaches_it_extracts(
         secret in "[ -~]{1,60}|\\PC{1,20}",
-        name in prop::sample::select(vec!["header", "subprotocol", "cookie:sid", "query"]),
+        name in prop::sample::select(vec!["header", "subprotocol", "ticket", "cookie:sid", "query"]),
     ) {
         let mut head = head(
             "/p?a=1",

@@ -41,7 +41,7 @@ use serde_json::Value;
 
 pub use self::pass::Pass;
 use self::questions::Case;
-pub use self::questions::{Authorise, Reserve, Standing, Throttle, Verify};
+pub use self::questions::{Authorise, Reserve, Share, Standing, Throttle, Verify};
 use crate::arrival::{Arrival, Protocol};
 use crate::carrier::CarrierKind;
 use crate::clock::Timestamp;
@@ -158,6 +158,8 @@ pub enum Decision<'a> {
     Authorise(Authorise<'a>),
     /// Rule 8, its sessions: is there room?
     Reserve(Reserve<'a>),
+    /// Rule 8, as far as others count with us.
+    Share(Share<'a>),
 }
 
 impl Policy {

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use crate::authority::Reservation;
 use crate::carrier::CarrierKind;
 use crate::identity::Identity;
 use crate::limits::Slots;
 use crate::policy::Policy;
+use crate::revocation::SessionId;
 
 /// Proof that a decision admitted.
 ///
@@ -22,7 +24,7 @@ use crate::policy::Policy;
 ///
 /// ```compile_fail,E0451
 /// use portcullis_boundary::{Identity, Pass};
-/// let pass = Pass { identity: Identity::local(), carrier: None, slots: None };
+/// let pass = Pass { identity: Identity::local(), carrier: None, slots: None, shared: None };
 /// ```
 ///
 /// ```compile_fail,E0599
@@ -36,6 +38,7 @@ pub struct Pass {
     identity: Arc<Identity>,
     carrier: Option<CarrierKind>,
     slots: Option<Slots>,
+    shared: Option<Reservation>,
 }
 
 impl Pass {
@@ -48,7 +51,19 @@ impl Pass {
             identity: Arc::new(identity),
             carrier,
             slots,
+            shared: None,
         }
+    }
+
+    pub(super) fn sharing(self, shared: Option<Reservation>) -> Self {
+        Self { shared, ..self }
+    }
+
+    /// The name that the session must have, if it was given away before or is counted elsewhere.
+    #[must_use]
+    pub fn session(&self) -> Option<SessionId> {
+        let counted = self.shared.as_ref().map(Reservation::session);
+        counted.or_else(|| self.identity.session())
     }
 
     /// Who enters.

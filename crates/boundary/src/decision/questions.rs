@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::{Decision, Pass, Refused, Rule, check_rights, origin_refused};
-use crate::arrival::{Arrival, Protocol};
+use crate::arrival::{Arrival, OriginHeader, Protocol};
+use crate::authority::Reservation;
 use crate::carrier::{CarrierKind, Malformed};
 use crate::clock::Timestamp;
 use crate::credential::Credential;
@@ -11,7 +12,7 @@ use crate::identity::{Identity, PUBLIC_SUBJECT};
 use crate::limits::{Claim, Limiter, Slots};
 use crate::policy::{Auth, Judgement, Policy};
 use crate::refusal::{Detail, InvalidReason, Refusal, RefusalKind};
-use crate::verifier::{DynVerifier, Rejection};
+use crate::verifier::{DynVerifier, Place, Rejection};
 
 /// What every question holds: the decision so far.
 #[derive(Debug)]
@@ -120,12 +121,8 @@ impl<'a> Case<'a> {
                 case: self,
                 identity,
             }),
-            Protocol::Http => self.admit(identity, None),
+            Protocol::Http => Decision::Admitted(Pass::new(identity, self.carrier, None)),
         }
-    }
-
-    fn admit(self, identity: Identity, slots: Option<Slots>) -> Decision<'a> {
-        Decision::Admitted(Pass::new(identity, self.carrier, slots))
     }
 }
 
@@ -160,7 +157,21 @@ pub struct Verify<'a> {
 impl<'a> Verify<'a> {
     /// Asks the verifier, and goes on with rule 6. Cancel-safe: dropping the future refuses.
     pub async fn ask(self) -> Decision<'a> {
-        let answer = self.verifier.verify(&self.credential, self.case.now).await;
+        let Case {
+            policy,
+            arrival,
+            now,
+            ..
+        } = self.case;
+        let origin = match arrival.origin() {
+            OriginHeader::Present(origin) => Some(origin),
+            OriginHeader::Absent | OriginHeader::Unreadable => None,
+        };
+        let place = Place {
+            route: policy.name(),
+            origin,
+        };
+        let answer = self.verifier.verify_at(&self.credential, place, now).await;
         self.answer(answer)
     }
 
@@ -264,10 +275,54 @@ impl<'a> Reserve<'a> {
             sessions_per_subject: self.case.policy.sessions_per_subject,
         };
         match limiter.reserve(claim) {
-            Ok(slots) => self.case.admit(self.identity, Some(slots)),
+            Ok(slots) => Decision::Share(Share {
+                case: self.case,
+                identity: self.identity,
+                slots,
+            }),
             Err(refusal) => self
                 .case
                 .refuse(refusal.by(Rule::Limits), Some(self.identity)),
+        }
+    }
+}
+
+/// Asks whether those who count with us have room for a session.
+#[derive(Debug)]
+#[must_use = "a decision that is dropped refuses"]
+pub struct Share<'a> {
+    case: Case<'a>,
+    identity: Identity,
+    slots: Slots,
+}
+
+impl Share<'_> {
+    /// For whom.
+    #[must_use]
+    pub const fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// The name of the policy.
+    #[must_use]
+    pub fn route(&self) -> &str {
+        self.case.policy.name()
+    }
+}
+
+impl<'a> Share<'a> {
+    /// Takes the answer, which is the last one.
+    pub fn answer(self, answer: Result<Option<Reservation>, Refusal>) -> Decision<'a> {
+        let Self {
+            case,
+            identity,
+            slots,
+        } = self;
+        match answer {
+            Ok(shared) => {
+                Decision::Admitted(Pass::new(identity, case.carrier, Some(slots)).sharing(shared))
+            }
+            Err(refusal) => case.refuse(refusal.by(Rule::Limits), Some(identity)),
         }
     }
 }

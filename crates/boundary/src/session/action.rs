@@ -11,6 +11,9 @@ pub enum Action {
     Nothing,
     /// Inject a ping to the client at the next frame boundary.
     Ping,
+    /// Inject a text message to the client, between two messages, that tells it when its credential
+    /// expires.
+    Notice,
     /// Stop passing frames on; inject this close to the client at the next frame boundary, and to
     /// the upstream a masked close of its own.
     Close(Closing),

@@ -54,6 +54,7 @@ impl Session {
             | Event::Moved(_)
             | Event::Order(_)
             | Event::Pong
+            | Event::Renewed(_)
             | Event::Stalled(_) => Action::Nothing,
         }
     }

@@ -1,6 +1,7 @@
 //! What a driver tells the machine.
 
 use super::side::Side;
+use crate::clock::Moment;
 use crate::refusal::RefusalKind;
 
 /// What a driver tells the machine.
@@ -9,6 +10,8 @@ use crate::refusal::RefusalKind;
 pub enum Event {
     /// An order from outside: the gate drains, the policy changed, somebody kicks.
     Order(RefusalKind),
+    /// A fresh credential of the same subject was shown, which expires at this moment, or never.
+    Renewed(Option<Moment>),
     /// A whole close frame came from this side, with this code, and was passed on.
     CloseFrame(Side, Option<u16>),
     /// The close that the machine asked for was written to the client.

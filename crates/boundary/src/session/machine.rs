@@ -21,6 +21,7 @@ pub struct Session {
     pub(super) state: State,
     pub(super) opened: Moment,
     pub(super) expires: Option<Moment>,
+    pub(super) notice_due: Option<Moment>,
     pub(super) active: Moment,
     pub(super) ping_due: Option<Moment>,
     pub(super) pings_unanswered: u8,
@@ -50,6 +51,7 @@ impl Session {
             state: State::Open,
             opened: now,
             expires,
+            notice_due: notice_due(&terms, expires),
             active: now,
             ping_due: terms.ping.map(|interval| now.after(interval)),
             pings_unanswered: 0,
@@ -83,6 +85,10 @@ impl Session {
                 self.stalled.at(*side).get_or_insert(now);
             }
             Event::Flowing(side) => *self.stalled.at(*side) = None,
+            Event::Renewed(expires) => {
+                self.expires = *expires;
+                self.notice_due = notice_due(&self.terms, *expires);
+            }
             Event::CloseFrame(..) | Event::CloseSent | Event::Gone(_) | Event::Order(_) => {
                 return match self.state {
                     State::Open => self.while_open(event, now),
@@ -156,4 +162,8 @@ impl Session {
         self.state = State::Ended(end);
         Action::Cut
     }
+}
+
+fn notice_due(terms: &Terms, expires: Option<Moment>) -> Option<Moment> {
+    Some(expires?.before(terms.notice?))
 }

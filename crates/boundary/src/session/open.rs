@@ -35,6 +35,7 @@ impl Session {
             | Event::Flowing(_)
             | Event::Moved(_)
             | Event::Pong
+            | Event::Renewed(_)
             | Event::Stalled(_) => Action::Nothing,
         }
     }
@@ -51,6 +52,9 @@ impl Session {
             self.refuse(RefusalKind::UpstreamTimeout, now)
         } else if due(self.idle_end()) {
             self.refuse(RefusalKind::Idle, now)
+        } else if due(self.notice_due) {
+            self.notice_due = None;
+            Action::Notice
         } else if due(self.ping_due) {
             self.ping(now)
         } else {
@@ -65,6 +69,7 @@ impl Session {
             self.idle_end(),
             self.stall_end(Side::Client),
             self.stall_end(Side::Upstream),
+            self.notice_due,
             self.ping_due,
         ]
         .into_iter()

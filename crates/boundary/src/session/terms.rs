@@ -24,6 +24,11 @@ pub struct Terms {
     pub max_message_down: Option<u64>,
     /// How often the client may begin a message.
     pub message_rate: Option<Rate>,
+    /// How long before its credential's expiry the client is told of it, in a text message.
+    pub notice: Option<Duration>,
+    /// At most how much earlier than its credential's expiry a session ends, drawn anew for each,
+    /// so that those that began together do not all come back together.
+    pub expiry_jitter: Option<Duration>,
     /// How long the client may be silent before the gate pings it.
     pub ping: Option<Duration>,
     /// How long an end may fail to take what is written to it.
@@ -40,6 +45,8 @@ impl Default for Terms {
             max_message: None,
             max_message_down: None,
             message_rate: None,
+            notice: None,
+            expiry_jitter: None,
             ping: None,
             stall: Some(Duration::from_secs(60)),
             codes: CodeTable::default(),

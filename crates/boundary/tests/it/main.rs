@@ -10,4 +10,5 @@ mod parity;
 mod rules;
 mod session;
 mod session_properties;
+mod shared;
 mod tower;

@@ -34,6 +34,59 @@ fn it_ends_when_its_credential_expires() {
 }
 
 #[test]
+fn a_renewed_session_lives_through_three_lives_of_its_credential() {
+    let mut session = Simulation::open(Terms::default(), Some(seconds(60)));
+    for _ in 0..3 {
+        session.wait(seconds(50));
+        let expires = session.moment(seconds(60));
+        let _: Action = session.tell(&Event::Renewed(Some(expires)));
+    }
+    session.wait(seconds(60) - MILLI);
+    assert_eq!(session.closed(), None);
+    session.wait(MILLI);
+    assert_closed(&session, 4001, "expired");
+    // Too late: what is closing stays closing.
+    let _: Action = session.tell(&Event::Renewed(None));
+    session.wait(CLOSE_GRACE);
+    assert_eq!(session.end(), Some(End::Refused(RefusalKind::Expired)));
+}
+
+#[test]
+fn a_renewal_does_not_lengthen_the_life_that_a_route_allows() {
+    let mut terms = Terms::default();
+    terms.lifetime = Some(seconds(100));
+    let mut session = Simulation::open(terms, Some(seconds(60)));
+    let _: Action = session.tell(&Event::Renewed(None));
+    session.wait(seconds(100));
+    assert_closed(&session, 4001, "lifetime_reached");
+}
+
+#[test]
+fn a_notice_comes_once_before_each_expiry() {
+    let mut terms = Terms::default();
+    terms.notice = Some(seconds(10));
+    let mut session = Simulation::open(terms.clone(), Some(seconds(60)));
+    session.wait(seconds(50) - MILLI);
+    assert_eq!(session.notices(), 0);
+    session.wait(MILLI);
+    assert_eq!(session.notices(), 1);
+    session.wait(seconds(5));
+    assert_eq!(session.notices(), 1);
+    let expires = session.moment(seconds(60));
+    let _: Action = session.tell(&Event::Renewed(Some(expires)));
+    session.wait(seconds(50));
+    assert_eq!(session.notices(), 2);
+
+    let mut short = Simulation::open(terms, Some(seconds(5)));
+    short.wait(Duration::ZERO);
+    assert_eq!(
+        short.notices(),
+        1,
+        "one that expires sooner is told at once"
+    );
+}
+
+#[test]
 fn it_ends_when_it_has_lived_its_time_however_busy_it_is() {
     let mut session = open(|terms| terms.lifetime = Some(seconds(10)));
     for _ in 0..10 {

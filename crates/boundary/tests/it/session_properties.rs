@@ -7,6 +7,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use portcullis_boundary::RefusalKind;
+use portcullis_boundary::clock::Moment;
 use portcullis_boundary::limits::Rate;
 use portcullis_boundary::session::{
     Action, CLOSE_GRACE, End, Event, Frame, PARTING_GRACE, Side, Terms,
@@ -91,6 +92,8 @@ fn terms() -> impl Strategy<Value = Terms> {
         terms.stall = stall;
         terms.max_message = up;
         terms.max_message_down = down;
+        // Each may be longer than the credential lives.
+        terms.notice = idle.or(lifetime);
         terms.ping = ping.map(|ping| ping + Duration::from_millis(1));
         terms.message_rate = rate
             .and_then(NonZeroU32::new)
@@ -98,6 +101,9 @@ fn terms() -> impl Strategy<Value = Terms> {
         terms
     })
 }
+
+/// When a [`Simulation`] opens.
+const OPENED: Duration = Duration::from_secs(1000);
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
@@ -119,6 +125,8 @@ fn event() -> impl Strategy<Value = Event> {
         2 => side().prop_map(Event::Stalled),
         2 => side().prop_map(Event::Flowing),
         1 => Just(Event::Pong),
+        1 => option::of(time())
+            .prop_map(|after| Event::Renewed(after.map(|after| Moment::at(OPENED + after)))),
     ]
 }
 

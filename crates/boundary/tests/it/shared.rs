@@ -1,0 +1,141 @@
+//! Credentials that are bound to a place, and places that are counted elsewhere.
+
+use std::sync::{Arc, Mutex};
+
+use portcullis_boundary::carrier::{Carrier, CarrierKind, Carriers};
+use portcullis_boundary::clock::Timestamp;
+use portcullis_boundary::limits::{Limiter, Limits};
+use portcullis_boundary::policy::{Auth, OriginRule};
+use portcullis_boundary::refusal::InvalidReason;
+use portcullis_boundary::{
+    Arrival, Authority, Boundary, Credential, Identity, Place, Policy, Refusal, RefusalKind,
+    Rejection, Reservation, Rule, SessionId, Verdict, Verifier,
+};
+use portcullis_testing::{arrivals, at_once};
+
+const ORIGIN: &str = "https://app.example";
+const NAMED: SessionId = SessionId::from_bytes([7; 16]);
+
+/// Vouches for `t` at the route `r`, shown by a page of [`ORIGIN`].
+struct BoundTicket;
+
+impl Verifier for BoundTicket {
+    fn name(&self) -> &str {
+        "tickets"
+    }
+
+    fn recognises(&self, credential: &Credential) -> bool {
+        credential.carrier() == CarrierKind::Ticket
+    }
+
+    async fn verify(&self, _: &Credential, _: Timestamp) -> Result<Identity, Rejection> {
+        Err(Rejection::Invalid(InvalidReason::Unread))
+    }
+
+    async fn verify_at(
+        &self,
+        credential: &Credential,
+        place: Place<'_>,
+        _: Timestamp,
+    ) -> Result<Identity, Rejection> {
+        let bound = Place {
+            route: "r",
+            origin: Some(ORIGIN),
+        };
+        if credential.expose() == "t" && place == bound {
+            Ok(Identity::new("ada").for_session(NAMED))
+        } else {
+            Err(Rejection::Invalid(InvalidReason::UnknownToken))
+        }
+    }
+}
+
+/// Counts in a list, of which `most` may be in use.
+#[derive(Clone)]
+struct Elsewhere {
+    held: Arc<Mutex<Vec<SessionId>>>,
+    most: usize,
+}
+
+struct Hold(Arc<Mutex<Vec<SessionId>>>, SessionId);
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        let mut held = self.0.lock().expect("no panic");
+        held.retain(|id| *id != self.1);
+    }
+}
+
+impl Authority for Elsewhere {
+    async fn reserve(
+        &self,
+        identity: &Identity,
+        _: &Arrival,
+        route: &str,
+    ) -> Result<Option<Reservation>, Refusal> {
+        assert_eq!(route, "r");
+        let mut held = self.held.lock().expect("no panic");
+        if held.len() >= self.most {
+            return Err(Refusal::new(RefusalKind::SessionLimit));
+        }
+        let id = identity.session().unwrap_or(SessionId::from_bytes([9; 16]));
+        held.push(id);
+        Ok(Some(Reservation::new(id, Hold(Arc::clone(&self.held), id))))
+    }
+}
+
+fn policy(name: &str) -> Policy {
+    let auth = Auth::Required {
+        verifiers: vec![Arc::new(BoundTicket)],
+        carriers: Carriers::new([Carrier::Ticket]),
+    };
+    Policy::new(name, auth).with_origin(OriginRule::Any)
+}
+
+fn ask(boundary: &Boundary, uri: &str, origin: &str) -> Verdict {
+    let arrival = arrivals::handshake().target(uri).origin(origin);
+    at_once(boundary.admit(&arrival.build()))
+}
+
+#[test]
+fn a_ticket_is_judged_with_the_route_and_the_page_that_show_it() {
+    let at = |route: &str, uri: &str, origin: &str| {
+        matches!(
+            ask(&Boundary::new(policy(route)), uri, origin),
+            Verdict::Admit(_)
+        )
+    };
+    assert!(at("r", "/?ticket=t", ORIGIN));
+    assert!(!at("r", "/?ticket=t", "https://other.example"));
+    assert!(!at("s", "/?ticket=t", ORIGIN));
+    assert!(!at("r", "/?ticket=u", ORIGIN));
+    assert!(!at("r", "/?token=t", ORIGIN), "a token is no ticket");
+}
+
+#[test]
+fn a_place_that_is_counted_elsewhere_comes_back_with_the_pass() {
+    let elsewhere = Elsewhere {
+        held: Arc::default(),
+        most: 1,
+    };
+    let limiter = Limiter::new(Limits::default());
+    let boundary = Boundary::new(policy("r"))
+        .with_limiter(Arc::clone(&limiter))
+        .with_authority(Arc::new(elsewhere.clone()));
+    let first = ask(&boundary, "/?ticket=t", ORIGIN);
+    let Verdict::Admit(pass) = first else {
+        panic!("{first:?}");
+    };
+    assert_eq!(pass.session(), Some(NAMED));
+    match ask(&boundary, "/?ticket=t", ORIGIN) {
+        Verdict::Refuse(refused) => {
+            assert_eq!(refused.refusal.kind(), RefusalKind::SessionLimit);
+            assert_eq!(refused.refusal.rule(), Some(Rule::Limits));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(limiter.sessions(), 1, "the refused one holds nothing here");
+    drop(pass);
+    assert_eq!(limiter.sessions(), 0);
+    assert!(elsewhere.held.lock().expect("no panic").is_empty());
+}
