@@ -106,6 +106,14 @@ impl Boundary {
             .await
     }
 
+    /// Decides about an errand at a listener that serves `hosts`; see [`Policy::decide_errand`].
+    /// Cancel-safe as [`Boundary::admit`].
+    pub async fn admit_errand(&self, hosts: &HostRule, arrival: &Arrival) -> Verdict {
+        let now = self.clock.now();
+        self.carry_out(self.policy.decide_errand(arrival, hosts, now), arrival)
+            .await
+    }
+
     /// Decides about `arrival`, whose accepted socket's first message held `credential`.
     /// Cancel-safe as [`Boundary::admit`].
     pub async fn admit_first_message(&self, arrival: &Arrival, credential: Credential) -> Verdict {

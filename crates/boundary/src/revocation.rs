@@ -262,10 +262,13 @@ impl RevocationSet {
         self.by_target.is_empty()
     }
 
-    /// Why `identity` may not enter; none when nothing covers it. A disabled account is told before
-    /// a revoked credential.
+    /// Why `identity` may not enter, or the live session `session` of it not stay; none when nothing
+    /// covers it. A disabled account is told before a revoked credential.
     #[must_use]
-    pub fn covering(&self, identity: &Identity) -> Option<&Revocation> {
+    pub fn covering(&self, identity: &Identity, session: Option<SessionId>) -> Option<&Revocation> {
+        if self.is_empty() {
+            return None;
+        }
         let named = |name: Option<&str>, target: fn(Box<str>) -> Target| {
             name.and_then(|name| self.by_target.get(&target(name.into())))
         };
@@ -274,13 +277,14 @@ impl RevocationSet {
             named(identity.credential_id(), Target::Credential),
             named(identity.key_id(), Target::Key),
             named(identity.issuer(), Target::Issuer),
+            session.and_then(|id| self.by_target.get(&Target::Session(id))),
             self.by_target.get(&Target::Everything),
         ];
         found
             .into_iter()
             .flatten()
             .flatten()
-            .filter(|revocation| revocation.covers(identity, None))
+            .filter(|revocation| revocation.covers(identity, session))
             .min_by_key(|revocation| revocation.cause == Cause::Revoked)
     }
 }
@@ -327,7 +331,11 @@ mod tests {
                     "{kind} {value}"
                 );
                 let set: RevocationSet = [revocation].into_iter().collect();
-                assert_eq!(set.covering(&ada()).is_some(), is_covered, "{kind} {value}");
+                assert_eq!(
+                    set.covering(&ada(), None).is_some(),
+                    is_covered,
+                    "{kind} {value}"
+                );
             }
         }
         assert!(Revocation::of(Target::Everything).covers(&ada(), None));
@@ -344,7 +352,8 @@ mod tests {
         assert!(!revocation.covers(&ada(), Some(other)));
         assert!(!revocation.covers(&ada(), None));
         let set: RevocationSet = [revocation].into_iter().collect();
-        assert!(set.covering(&ada()).is_none());
+        assert!(set.covering(&ada(), None).is_none());
+        assert!(set.covering(&ada(), Some(one)).is_some());
     }
 
     #[test]
@@ -370,7 +379,7 @@ mod tests {
             [at(1), forever],
         ] {
             let set: RevocationSet = revocations.into_iter().collect();
-            assert!(set.covering(&ada()).is_some());
+            assert!(set.covering(&ada(), None).is_some());
             assert_eq!(set.len(), 1);
         }
     }
@@ -384,7 +393,7 @@ mod tests {
         ] {
             let set: RevocationSet = revocations.into_iter().collect();
             assert_eq!(
-                set.covering(&ada()).map(Revocation::cause),
+                set.covering(&ada(), None).map(Revocation::cause),
                 Some(Cause::AccountDisabled)
             );
         }

@@ -1,8 +1,8 @@
 //! A credential as the first message on an accepted socket.
 //!
 //! The client sends `{"type":"auth","token":"…"}` as one text message; the server answers
-//! `{"type":"auth_ok","expires_at":…}`, where `expires_at` is in seconds since the epoch or `null`,
-//! or closes with the refusal's code.
+//! `{"type":"auth_ok","expires_at":…,"session":…}`, where `expires_at` is in seconds since the epoch
+//! or `null`, or closes with the refusal's code.
 
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{CarrierKind, Malformed};
 use crate::clock::Timestamp;
 use crate::credential::Credential;
+use crate::revocation::SessionId;
 
 /// How long a client may take to send it.
 pub const TIMEOUT: Duration = Duration::from_secs(5);
@@ -28,6 +29,8 @@ enum Message<'a> {
     },
     AuthOk {
         expires_at: Option<i64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        session: Option<String>,
     },
 }
 
@@ -55,11 +58,13 @@ pub fn write(credential: &Credential) -> String {
     })
 }
 
-/// The answer to an admitted first message.
+/// The answer to an admitted first message: when the credential expires, and the name under which
+/// the session can be renewed.
 #[must_use]
-pub fn answer(expires_at: Option<Timestamp>) -> String {
+pub fn answer(expires_at: Option<Timestamp>, session: Option<SessionId>) -> String {
     to_json(&Message::AuthOk {
         expires_at: expires_at.map(Timestamp::as_secs),
+        session: session.map(|id| id.to_string()),
     })
 }
 

@@ -205,11 +205,11 @@ fn a_first_message_is_exactly_of_its_form() {
     }
     let at = Some(Timestamp::from_secs(7));
     assert_eq!(
-        first_message::answer(at),
+        first_message::answer(at, None),
         r#"{"type":"auth_ok","expires_at":7}"#
     );
     assert_eq!(
-        first_message::answer(None),
+        first_message::answer(None, None),
         r#"{"type":"auth_ok","expires_at":null}"#
     );
 }

@@ -185,6 +185,24 @@ impl Policy {
         self.begin(arrival, hosts, Some(credential), now)
     }
 
+    /// Decides about a plain request that is an errand for a session at this policy's route, such as
+    /// to fetch a ticket for it or to renew it. It asks the same rules, but for two: the errand is no
+    /// handshake, so rule 3 has nothing to say, and it is no session, so none is counted. It may
+    /// always bring its credential as `Authorization`, which script can set on a request and not on
+    /// a handshake.
+    pub fn decide_errand<'a>(
+        &'a self,
+        arrival: &'a Arrival,
+        hosts: &HostRule,
+        now: Timestamp,
+    ) -> Decision<'a> {
+        let case = Case::new(self, arrival, now).for_errand();
+        match self.check_page(arrival, hosts) {
+            Ok(()) => case.throttle(),
+            Err(refusal) => case.refuse(refusal, None),
+        }
+    }
+
     /// Asks rules 1, 2 and 7 again of a session that was admitted earlier: what a new policy can
     /// say of it without its credential.
     ///

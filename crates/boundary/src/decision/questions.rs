@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Decision, Pass, Refused, Rule, check_rights, origin_refused};
 use crate::arrival::{Arrival, OriginHeader, Protocol};
 use crate::authority::Reservation;
-use crate::carrier::{CarrierKind, Malformed};
+use crate::carrier::{Carrier, CarrierKind, Carriers, Malformed};
 use crate::clock::Timestamp;
 use crate::credential::Credential;
 use crate::identity::{Identity, PUBLIC_SUBJECT};
@@ -20,6 +20,7 @@ pub(super) struct Case<'a> {
     policy: &'a Policy,
     arrival: &'a Arrival,
     carrier: Option<CarrierKind>,
+    is_errand: bool,
     now: Timestamp,
 }
 
@@ -29,8 +30,14 @@ impl<'a> Case<'a> {
             policy,
             arrival,
             carrier: None,
+            is_errand: false,
             now,
         }
+    }
+
+    pub(super) const fn for_errand(mut self) -> Self {
+        self.is_errand = true;
+        self
     }
 
     /// Rule 8, its rates.
@@ -59,7 +66,7 @@ impl<'a> Case<'a> {
         };
         let found = match first_message {
             Some(credential) => Ok(Some(credential)),
-            None => carriers.extract(self.arrival.head()),
+            None => self.extract(carriers),
         };
         let waits_for_message =
             carriers.include_first_message() && self.arrival.protocol() == Protocol::WebSocket;
@@ -74,6 +81,17 @@ impl<'a> Case<'a> {
                 self.refuse(refusal.by(Rule::Credential), None)
             }
             Ok(Some(credential)) => self.found(credential, verifiers),
+        }
+    }
+
+    fn extract(&self, carriers: &Carriers) -> Result<Option<Credential>, Malformed> {
+        let head = self.arrival.head();
+        match self.is_errand {
+            true => match Carrier::Header.extract(head)? {
+                Some(credential) => Ok(Some(credential)),
+                None => carriers.extract(head),
+            },
+            false => carriers.extract(head),
         }
     }
 

@@ -2,16 +2,18 @@
 
 use std::sync::{Arc, Mutex};
 
+use http::Method;
 use portcullis_boundary::carrier::{Carrier, CarrierKind, Carriers};
 use portcullis_boundary::clock::Timestamp;
 use portcullis_boundary::limits::{Limiter, Limits};
-use portcullis_boundary::policy::{Auth, OriginRule};
+use portcullis_boundary::policy::{Auth, HostRule, OriginRule, Protocols};
 use portcullis_boundary::refusal::InvalidReason;
 use portcullis_boundary::{
     Arrival, Authority, Boundary, Credential, Identity, Place, Policy, Refusal, RefusalKind,
     Rejection, Reservation, Rule, SessionId, Verdict, Verifier,
 };
-use portcullis_testing::{arrivals, at_once};
+use portcullis_testing::arrivals::ArrivalBuilder;
+use portcullis_testing::{TokenVerifier, arrivals, at_once};
 
 const ORIGIN: &str = "https://app.example";
 const NAMED: SessionId = SessionId::from_bytes([7; 16]);
@@ -138,4 +140,38 @@ fn a_place_that_is_counted_elsewhere_comes_back_with_the_pass() {
     drop(pass);
     assert_eq!(limiter.sessions(), 0);
     assert!(elsewhere.held.lock().expect("no panic").is_empty());
+}
+
+#[test]
+fn an_errand_needs_the_credential_and_is_neither_handshake_nor_session() {
+    let auth = Auth::Required {
+        verifiers: vec![Arc::new(TokenVerifier::of_each_kind())],
+        carriers: Carriers::new([Carrier::Ticket]),
+    };
+    let policy = Policy::new("r", auth).with_protocols(Protocols::WebSocketOnly);
+    let limiter = Limiter::new(Limits::default());
+    let boundary = Boundary::new(policy).with_limiter(Arc::clone(&limiter));
+    let ask =
+        |arrival: ArrivalBuilder| at_once(boundary.admit_errand(&HostRule::Any, &arrival.build()));
+    let plain = || arrivals::plain().method(Method::POST);
+    assert!(matches!(ask(plain().bearer("good")), Verdict::Admit(pass) if !pass.holds_slots()));
+    for (arrival, refusal) in [
+        (plain(), RefusalKind::MissingCredential),
+        (plain().bearer("expired"), RefusalKind::Expired),
+        (plain().bearer("unknown"), RefusalKind::InvalidCredential),
+        (
+            plain().bearer("good").origin("https://foreign.example"),
+            RefusalKind::OriginForbidden,
+        ),
+    ] {
+        match ask(arrival) {
+            Verdict::Refuse(refused) => assert_eq!(refused.refusal.kind(), refusal),
+            other => panic!("{other:?}"),
+        }
+    }
+    let entered = at_once(boundary.admit(&plain().bearer("good").build()));
+    assert!(
+        matches!(entered, Verdict::Refuse(_)),
+        "to enter is another thing"
+    );
 }
