@@ -114,6 +114,12 @@ pub trait DynAuthority: Send + Sync {
     ) -> Answer<'a, Option<Reservation>>;
 }
 
+impl fmt::Debug for dyn DynAuthority + '_ {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Authority")
+    }
+}
+
 impl<A: Authority> DynAuthority for A {
     fn standing<'a>(&'a self, identity: &'a Identity) -> Answer<'a> {
         Box::pin(Authority::standing(self, identity))

@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use http::uri::Authority;
 use http::{HeaderName, HeaderValue};
-use portcullis_boundary::Policy;
 use portcullis_boundary::carrier::Carriers;
 use portcullis_boundary::limits::Limits;
 use portcullis_boundary::policy::HostRule;
 use portcullis_boundary::session::Terms;
+use portcullis_boundary::{DynAuthority, Policy};
 
 /// A whole gate.
 #[derive(Clone, Debug)]
@@ -77,6 +77,8 @@ pub struct Route {
     pub policy: Arc<Policy>,
     /// What a session must keep to.
     pub terms: Arc<Terms>,
+    /// Whom rules 6 to 8 ask besides, as a call-out.
+    pub authority: Option<Arc<dyn DynAuthority>>,
     /// What stands behind it.
     pub upstream: Upstream,
 }

@@ -1,5 +1,9 @@
 //! A whole gate: its rules, its sessions, and its threads.
 
+mod live;
+
+pub(crate) use self::live::expiry_of;
+
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -20,7 +24,9 @@ use crate::connection::connections;
 use crate::entry::lobby;
 use crate::listen::{self, Bound};
 use crate::places::Places;
-use crate::routes::{Entry, Routes};
+use crate::report::Reporter;
+use crate::routes::{AskedByAll, Entry, Routes};
+use crate::services::Services;
 use crate::session::{Facts, Registry, Seat};
 use crate::worker;
 
@@ -39,7 +45,11 @@ pub struct Gate {
 /// What all threads of a gate share.
 pub(crate) struct Shared {
     rules: ArcSwap<Rules>,
-    limiter: Arc<Limiter>,
+    asked: AskedByAll,
+    pub(crate) services: Services,
+    pub(crate) reporter: Arc<Reporter>,
+    /// What else `/readyz` says.
+    notes: ArcSwap<Vec<String>>,
     pub(crate) registry: Arc<Registry>,
     /// The sockets that are open without having been admitted.
     pub(crate) lobby: Arc<Places>,
@@ -87,7 +97,7 @@ impl fmt::Display for BoundAddress {
 }
 
 /// How a gate is started.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 #[expect(clippy::exhaustive_structs, reason = "plain options")]
 pub struct StartOptions {
     /// How many threads accept and relay; at least one.
@@ -95,6 +105,8 @@ pub struct StartOptions {
     /// Called on each of these threads whenever it has nothing left to do, before it waits. It must
     /// not block: the place to write what was gathered in a burst.
     pub before_idle: fn(),
+    /// Whom it asks and tells.
+    pub services: Services,
 }
 
 /// Why a gate does not start.
@@ -126,13 +138,21 @@ impl Gate {
         options: StartOptions,
     ) -> Result<Self, StartError> {
         let workers = options.workers.max(1);
-        let limiter = Limiter::new(config.limits.clone());
+        let asked = AskedByAll {
+            limiter: Limiter::new(config.limits.clone()),
+            standing: Arc::default(),
+            authority: options.services.authority.clone(),
+        };
+        let reporter = Arc::new(Reporter::new(options.services.observer.clone()));
         let lobby = Places::new(lobby(&config.room));
         let connections = Places::new(connections(&config.room));
         let shared = Arc::new(Shared {
-            rules: ArcSwap::from_pointee(Rules::new(config, &limiter)),
-            limiter,
-            registry: Arc::new(Registry::default()),
+            rules: ArcSwap::from_pointee(Rules::new(config, &asked)),
+            asked,
+            services: options.services,
+            registry: Arc::new(Registry::new(Arc::clone(&reporter))),
+            reporter,
+            notes: ArcSwap::default(),
             lobby,
             connections,
             draining: CancellationToken::new(),
@@ -179,13 +199,12 @@ impl Gate {
     /// policy says no are ended with `policy_changed`, the others do not notice. A session keeps
     /// the terms with which it opened. Returns how many sessions were ended.
     pub fn reload(&self, config: GateConfig) -> usize {
-        self.shared.limiter.set_limits(config.limits.clone());
+        let asked = &self.shared.asked;
+        asked.limiter.set_limits(config.limits.clone());
         self.shared.lobby.set_plan(lobby(&config.room));
         let connections = connections(&config.room);
         self.shared.connections.set_plan(connections);
-        self.shared
-            .rules
-            .store(Arc::new(Rules::new(config, &self.shared.limiter)));
+        self.shared.rules.store(Arc::new(Rules::new(config, asked)));
         self.shared.rejudge()
     }
 
@@ -255,11 +274,17 @@ impl Shared {
         if self.is_draining() {
             return (StatusCode::SERVICE_UNAVAILABLE, "draining\n".into());
         }
-        let warnings = &self.rules().warnings;
-        let lines = warnings
-            .iter()
-            .map(|warning| format!("warning: {warning}\n"));
-        (StatusCode::OK, lines.collect())
+        let (rules, notes) = (self.rules(), self.notes.load());
+        let warnings = rules.warnings.iter().chain(&**notes);
+        let lines: String = warnings
+            .map(|warning| format!("warning: {warning}\n"))
+            .collect();
+        if self.asked.standing.is_informed() {
+            (StatusCode::OK, lines)
+        } else {
+            let lines = format!("not ready: nobody knows what was revoked meanwhile\n{lines}");
+            (StatusCode::SERVICE_UNAVAILABLE, lines)
+        }
     }
 
     /// Catches up with what happened between a decision and its session's seat: a drain or a reload
@@ -270,8 +295,11 @@ impl Shared {
             .routes
             .find(seat.facts().asked.path())
             .is_some_and(|entry| Arc::ptr_eq(&entry.route, decided_by));
+        let identity = seat.facts().identity.load();
         if self.is_draining() {
             seat.order(RefusalKind::Draining);
+        } else if let Some(kind) = self.asked.standing.covering(&identity, Some(seat.id())) {
+            seat.order(kind);
         } else if !is_current && !rules.still_admit(seat.facts()) {
             seat.order(RefusalKind::PolicyChanged);
         }
@@ -298,12 +326,13 @@ impl Rules {
         };
         self.routes.find(arrival.path()).is_some_and(|entry| {
             let policy = &entry.route.policy;
-            let judged = policy.rejudge(&arrival, &facts.hosts, &facts.identity, facts.carrier);
+            let identity = facts.identity.load();
+            let judged = policy.rejudge(&arrival, &facts.hosts, &identity, facts.carrier);
             judged.is_ok()
         })
     }
 
-    fn new(config: GateConfig, limiter: &Arc<Limiter>) -> Self {
+    fn new(config: GateConfig, asked: &AskedByAll) -> Self {
         // A stranger at a path that no route has is told so without being asked who it is: its
         // credential would have nobody to verify it.
         let auth = Auth::Public;
@@ -311,11 +340,12 @@ impl Rules {
             pattern: Pattern::Prefix("".into()),
             policy: Arc::new(Policy::new("-", auth)),
             terms: Arc::new(Terms::default()),
+            authority: None,
             upstream: Upstream::new(Target::Builtin(Builtin::Echo)),
         };
         Self {
-            routes: Routes::new(config.routes, limiter),
-            nowhere: Entry::new(nowhere, limiter),
+            routes: Routes::new(config.routes, asked),
+            nowhere: Entry::new(nowhere, asked),
             timeouts: config.timeouts,
             warnings: config.warnings,
         }

@@ -24,10 +24,13 @@ mod executor;
 mod gate;
 mod listen;
 mod places;
+mod random;
 mod relay;
 mod report;
 mod routes;
+mod services;
 mod session;
+mod standing;
 mod stream;
 mod tasks;
 mod upstream;
@@ -38,3 +41,7 @@ pub use self::gate::{BoundAddress, Gate, StartError, StartOptions};
 #[doc(hidden)]
 pub use self::relay::fuzzing;
 pub use self::routes::find_route;
+pub use self::services::{
+    Decided, Desk, IssuedTicket, Later, LiveFilter, LiveSession, NotRenewed, Observer, Services,
+    SessionEnd, WantedTicket,
+};

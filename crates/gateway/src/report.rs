@@ -6,6 +6,7 @@
 
 mod counters;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,12 +15,101 @@ use portcullis_boundary::carrier::CarrierKind;
 use portcullis_boundary::close::CloseCode;
 use portcullis_boundary::policy::Delivery;
 use portcullis_boundary::session::End;
-use portcullis_boundary::{Arrival, Identity, Pass, Refused};
+use portcullis_boundary::{Arrival, Identity, Pass, Refused, SessionId};
 
+use crate::services::{Decided, Observer, SessionEnd};
 use crate::session::Facts;
 
-/// An arrival was admitted.
-pub(crate) fn admitted(route: &Arc<str>, arrival: &Arrival, pass: &Pass) {
+/// Tells operators, and whoever else observes.
+#[derive(Default)]
+pub(crate) struct Reporter {
+    observer: Option<Arc<dyn Observer>>,
+}
+
+impl Reporter {
+    pub(crate) const fn new(observer: Option<Arc<dyn Observer>>) -> Self {
+        Self { observer }
+    }
+
+    /// An arrival was admitted.
+    pub(crate) fn admitted(&self, route: &Arc<str>, arrival: &Arrival, pass: &Pass) {
+        admitted(route, arrival, pass);
+        if let Some(observer) = &self.observer {
+            observer.decided(&Decided {
+                route,
+                protocol: arrival.protocol().as_str(),
+                path: arrival.path(),
+                address: arrival.peer().address(),
+                identity: Some(pass.identity()),
+                carrier: pass.carrier(),
+                refusal: None,
+                status: None,
+                close_code: None,
+            });
+        }
+    }
+
+    /// An arrival was refused, and told so in this way.
+    pub(crate) fn refused(
+        &self,
+        route: &Arc<str>,
+        arrival: &Arrival,
+        refused: &Refused,
+        delivery: Delivery,
+        status: StatusCode,
+    ) {
+        let (close_code, status) = match delivery {
+            Delivery::Close(code) => (Some(code.get()), None),
+            Delivery::Denial => (None, Some(status.as_u16())),
+        };
+        log_refused(route, arrival, refused, close_code, status);
+        if let Some(observer) = &self.observer {
+            observer.decided(&Decided {
+                route,
+                protocol: arrival.protocol().as_str(),
+                path: arrival.path(),
+                address: arrival.peer().address(),
+                identity: refused.identity.as_deref(),
+                carrier: refused.carrier,
+                refusal: Some(&refused.refusal),
+                status,
+                close_code,
+            });
+        }
+    }
+
+    /// A session has ended.
+    pub(crate) fn ended(&self, ended: &Ended<'_>) {
+        let identity = ended.facts.identity.load();
+        let code = ended.told.map(CloseCode::get).or(match ended.end {
+            End::Closed(_, code) => code,
+            End::Gone(_) | End::Refused(_) | End::Violation(_) => None,
+        });
+        let told = SessionEnd {
+            id: ended.id,
+            route: &ended.facts.route,
+            identity: &identity,
+            address: ended.facts.peer.address(),
+            end: ended.end,
+            code,
+            lived: ended.lived,
+            bytes: ended.bytes,
+            messages: ended.messages,
+        };
+        log_ended(&ended.facts.route, &told);
+        if let Some(observer) = &self.observer {
+            observer.ended(&told);
+        }
+    }
+}
+
+impl fmt::Debug for Reporter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reporter").finish_non_exhaustive()
+    }
+}
+
+fn admitted(route: &Arc<str>, arrival: &Arrival, pass: &Pass) {
     let protocol = arrival.protocol().as_str();
     counters::decision(route, protocol, "admitted");
     tracing::info!(
@@ -37,20 +127,15 @@ pub(crate) fn admitted(route: &Arc<str>, arrival: &Arrival, pass: &Pass) {
     );
 }
 
-/// An arrival was refused, and told so in this way.
-pub(crate) fn refused(
+fn log_refused(
     route: &Arc<str>,
     arrival: &Arrival,
     refused: &Refused,
-    delivery: Delivery,
-    status: StatusCode,
+    close_code: Option<u16>,
+    status: Option<u16>,
 ) {
     let protocol = arrival.protocol().as_str();
     let refusal = &refused.refusal;
-    let (close_code, status) = match delivery {
-        Delivery::Close(code) => (Some(code.get()), None),
-        Delivery::Denial => (None, Some(status.as_u16())),
-    };
     counters::decision(route, protocol, refusal.kind().as_str());
     tracing::info!(
         target: "portcullis::decision",
@@ -73,7 +158,7 @@ pub(crate) fn refused(
 
 /// A session that has ended.
 pub(crate) struct Ended<'a> {
-    pub(crate) id: u64,
+    pub(crate) id: SessionId,
     pub(crate) facts: &'a Facts,
     pub(crate) end: End,
     pub(crate) told: Option<CloseCode>,
@@ -83,26 +168,20 @@ pub(crate) struct Ended<'a> {
     pub(crate) messages: [u64; 2],
 }
 
-/// Reports the end of a session.
-pub(crate) fn session_ended(ended: &Ended<'_>) {
-    let facts = ended.facts;
+fn log_ended(route: &Arc<str>, ended: &SessionEnd<'_>) {
     let [bytes_up, bytes_down] = ended.bytes;
     let [messages_up, messages_down] = ended.messages;
     let reason = ended.end.as_str();
-    let code = ended.told.map(CloseCode::get).or(match ended.end {
-        End::Closed(_, code) => code,
-        End::Gone(_) | End::Refused(_) | End::Violation(_) => None,
-    });
-    counters::end(&facts.route, reason);
+    counters::end(route, reason);
     counters::moved([bytes_up, bytes_down, messages_up, messages_down]);
     tracing::info!(
         target: "portcullis::session",
-        session = ended.id,
-        route = &*facts.route,
-        subject = facts.identity.subject(),
-        credential_id = facts.identity.credential_id(),
+        session = %ended.id,
+        route = ended.route,
+        subject = ended.identity.subject(),
+        credential_id = ended.identity.credential_id(),
         reason,
-        code,
+        code = ended.code,
         duration_ms = u64::try_from(ended.lived.as_millis()).unwrap_or(u64::MAX),
         bytes_up,
         bytes_down,

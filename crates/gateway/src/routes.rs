@@ -4,10 +4,19 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
-use portcullis_boundary::Boundary;
-use portcullis_boundary::limits::{Limiter, Limits};
+use portcullis_boundary::limits::Limiter;
+use portcullis_boundary::{Boundary, DynAuthority};
 
 use crate::config::{Pattern, Route};
+use crate::standing::{Authorities, Standing};
+
+/// Whom the decisions of every route ask.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct AskedByAll {
+    pub(crate) limiter: Arc<Limiter>,
+    pub(crate) standing: Arc<Standing>,
+    pub(crate) authority: Option<Arc<dyn DynAuthority>>,
+}
 
 /// A route, and the boundary before it.
 #[derive(Debug)]
@@ -17,8 +26,15 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    pub(crate) fn new(route: Route, limiter: &Arc<Limiter>) -> Self {
-        let boundary = Boundary::new(Arc::clone(&route.policy)).with_limiter(Arc::clone(limiter));
+    pub(crate) fn new(route: Route, asked: &AskedByAll) -> Self {
+        let authority = route.authority.iter().chain(&asked.authority);
+        let authorities = Authorities {
+            standing: Arc::clone(&asked.standing),
+            others: authority.map(Arc::clone).collect(),
+        };
+        let boundary = Boundary::new(Arc::clone(&route.policy))
+            .with_limiter(Arc::clone(&asked.limiter))
+            .with_authority(Arc::new(authorities));
         Self {
             route: Arc::new(route),
             boundary,
@@ -31,10 +47,10 @@ impl Entry {
 pub(crate) struct Routes(Vec<Entry>);
 
 impl Routes {
-    pub(crate) fn new(routes: Vec<Route>, limiter: &Arc<Limiter>) -> Self {
+    pub(crate) fn new(routes: Vec<Route>, asked: &AskedByAll) -> Self {
         let mut entries: Vec<_> = routes
             .into_iter()
-            .map(|route| Entry::new(route, limiter))
+            .map(|route| Entry::new(route, asked))
             .collect();
         entries.sort_by_key(|entry| match &entry.route.pattern {
             Pattern::Exact(path) => (0, std::cmp::Reverse(path.len())),
@@ -73,7 +89,7 @@ impl Routes {
 /// The route to which a gate with these routes brings `path`, for whoever explains what a gate does.
 #[must_use]
 pub fn find_route(routes: &[Route], path: &str) -> Option<Arc<Route>> {
-    let routes = Routes::new(routes.to_vec(), &Limiter::new(Limits::default()));
+    let routes = Routes::new(routes.to_vec(), &AskedByAll::default());
     routes.find(path).map(|entry| Arc::clone(&entry.route))
 }
 
@@ -126,13 +142,14 @@ mod tests {
             pattern: Pattern::parse(pattern).expect("a pattern"),
             policy: Arc::new(Policy::new(pattern, Auth::Public)),
             terms: Arc::new(Terms::default()),
+            authority: None,
             upstream: Upstream::new(Target::Builtin(Builtin::Echo)),
         }
     }
 
     fn routes(patterns: &[&str]) -> Routes {
         let all = patterns.iter().map(|pattern| route(pattern)).collect();
-        Routes::new(all, &Limiter::new(Limits::default()))
+        Routes::new(all, &AskedByAll::default())
     }
 
     fn found(routes: &Routes, path: &str) -> Option<String> {
@@ -184,7 +201,7 @@ mod tests {
     fn behind_a_base_path_nothing_climbs() {
         let mut route = route("/a/*");
         route.upstream.base_path = "/tenant".into();
-        let routes = Routes::new(vec![route], &Limiter::new(Limits::default()));
+        let routes = Routes::new(vec![route], &AskedByAll::default());
         for path in [
             "/a/../a/x",
             "/a/x/../y",

@@ -337,6 +337,7 @@ mod tests {
             pattern: Pattern::parse(path).expect("a pattern"),
             policy: Arc::new(Policy::new(path, Auth::Public)),
             terms: Arc::new(Terms::default()),
+            authority: None,
             upstream: Upstream::new(Target::Builtin(Builtin::Echo)),
         };
         let config = GateConfig {

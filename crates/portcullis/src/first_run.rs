@@ -133,6 +133,7 @@ impl FirstRun {
             pattern: Pattern::parse(path).expect("the demo's paths are patterns"),
             policy: Arc::new(Policy::new(name, Auth::Public)),
             terms: Arc::new(Terms::default()),
+            authority: None,
             upstream: Upstream::new(Target::Builtin(Builtin::Documents(pages))),
         }
     }
@@ -148,6 +149,7 @@ fn echo(token: &SecretFile) -> anyhow::Result<Route> {
         pattern: Pattern::Exact("/echo".into()),
         policy: Arc::new(Policy::new("echo", auth)),
         terms: Arc::new(Terms::default()),
+        authority: None,
         upstream: Upstream::new(Target::Builtin(Builtin::Echo)),
     })
 }

@@ -264,6 +264,7 @@ fn route(
         pattern: Pattern::Prefix("".into()),
         policy: Arc::new(policy),
         terms: Arc::new(terms),
+        authority: None,
         upstream: upstream(args, url, is_app_server, kept)?,
     })
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use portcullis_gateway::{BoundAddress, Gate, StartError, StartOptions};
+use portcullis_gateway::{BoundAddress, Gate, Services, StartError, StartOptions};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::admin::Admin;
@@ -42,6 +42,7 @@ pub(crate) fn run(
         StartOptions {
             workers,
             before_idle: crate::logging::flush,
+            services: Services::default(),
         },
     );
     let gate = Arc::new(gate.map_err(|error| cannot_start(&error))?);

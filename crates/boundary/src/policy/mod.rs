@@ -12,7 +12,7 @@ pub use self::host::{HostRule, is_loopback};
 pub(crate) use self::origin::Judgement;
 pub use self::origin::{Origin, OriginRule};
 use crate::arrival::{Arrival, OriginHeader, Protocol};
-use crate::carrier::Carriers;
+use crate::carrier::{CarrierKind, Carriers};
 use crate::close::CodeTable;
 use crate::identity::Scopes;
 use crate::refusal::RefusalKind;
@@ -112,6 +112,15 @@ impl Policy {
     pub fn with_origin(mut self, rule: OriginRule) -> Self {
         self.origin = rule;
         self
+    }
+
+    /// Whether the route reads this kind of carrier.
+    #[must_use]
+    pub fn reads(&self, kind: CarrierKind) -> bool {
+        match &self.auth {
+            Auth::Required { carriers, .. } => carriers.iter().any(|own| own.kind() == kind),
+            Auth::Off | Auth::Public => false,
+        }
     }
 
     /// Sets which protocols the route speaks.

@@ -115,8 +115,8 @@ pub(super) async fn serve(
                 }
                 return go_on(&worker, *then, stream, buffer, place).await;
             }
-            // Only a plain request is forwarded, and none is taken here.
-            Outcome::Forward(_) => return,
+            // Only a plain request is forwarded or served, and none is taken here.
+            Outcome::Forward(_) | Outcome::Own(_) => return,
         }
     }
 }

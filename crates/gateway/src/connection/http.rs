@@ -9,6 +9,7 @@ use http::header::{CONNECTION, COOKIE, HeaderMap, HeaderValue, TRANSFER_ENCODING
 use http::request::Parts;
 use http::{Request, Response, StatusCode, Version};
 use http_body::Body as _;
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::upgrade::{OnUpgrade, Upgraded};
@@ -22,16 +23,19 @@ use super::go_on;
 use super::rest::{Answered, Exchanges};
 use super::rewind::Rewind;
 use crate::config::Listener;
-use crate::entry::{Forward, Outcome, Then, arrive, upstream_failed};
+use crate::entry::{Forward, Outcome, Own, Then, arrive, upstream_failed};
 use crate::places::Place;
 use crate::stream::Stream;
-use crate::upstream::{Reply, Unanswered, full};
+use crate::upstream::{Reply, Unanswered, Unfinished, full};
 use crate::worker::Worker;
 
 /// The most bytes of a request's head, over each version of HTTP. A client gets 431 beyond. It is
 /// what a stranger may have the gate keep, and more than others take: a token or a cookie of some
 /// kilobytes is large.
 pub(super) const MAX_HEAD: usize = 64 * 1024;
+
+/// The most bytes of a body that the desk reads.
+const MAX_OWN_BODY: u64 = 64 * 1024;
 
 /// How often an HTTP/2 client that says nothing is asked whether it is there.
 const HTTP2_PING: Duration = Duration::from_secs(30);
@@ -120,6 +124,11 @@ async fn answer(
     }
     match arrive(&worker, &listener, head, peer).await {
         Outcome::Answer(response) => response.map(full),
+        Outcome::Own(own) => {
+            let limit = worker.shared.rules().timeouts.body;
+            let body = Guarded::new(body, Some(MAX_OWN_BODY), limit);
+            serve_own(&worker, *own, body).await
+        }
         Outcome::Forward(forward) => send(&worker, *forward, body).await,
         Outcome::Switch(response, then) => {
             let tasks = worker.tasks.clone();
@@ -169,6 +178,25 @@ fn no_request(status: StatusCode) -> Reply {
     let close = HeaderValue::from_static("close");
     response.headers_mut().insert(CONNECTION, close);
     response
+}
+
+/// Lets the desk answer, once the whole body is there.
+async fn serve_own(worker: &Worker, own: Own, body: Guarded) -> Reply {
+    let Some(desk) = &worker.shared.services.desk else {
+        return no_request(StatusCode::NOT_FOUND);
+    };
+    let body = match body.collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(error) => {
+            return no_request(match error.downcast_ref::<Unfinished>() {
+                Some(Unfinished::TooBig) => StatusCode::PAYLOAD_TOO_LARGE,
+                Some(Unfinished::Slow(_)) => StatusCode::REQUEST_TIMEOUT,
+                Some(Unfinished::Broken(_)) | None => StatusCode::BAD_REQUEST,
+            });
+        }
+    };
+    let request = Request::from_parts(own.head, body);
+    desk.serve(request, &own.peer).await.map(full)
 }
 
 /// Sends an admitted request upstream. The pass lives until the response's head is there.

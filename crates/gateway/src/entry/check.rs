@@ -107,7 +107,7 @@ fn describe(entry: &Entry, arrival: &Arrival, refused: &Refused) -> Value {
 }
 
 /// The path in `?route=`, and the query that stands in it.
-fn target(head: &Parts) -> Option<PathAndQuery> {
+pub(super) fn target(head: &Parts) -> Option<PathAndQuery> {
     let route = head
         .uri
         .query()?

@@ -33,7 +33,7 @@ pub(super) fn preflight(asked: &HeaderMap, is_welcome: bool) -> Response<Bytes> 
     let headers = response.headers_mut();
     allow_origin(headers, asked);
     for (name, value) in [
-        (ACCESS_CONTROL_ALLOW_METHODS, "GET"),
+        (ACCESS_CONTROL_ALLOW_METHODS, "GET,POST"),
         (
             ACCESS_CONTROL_ALLOW_HEADERS,
             "authorization,portcullis-protocol",

@@ -19,7 +19,6 @@ use crate::config::Route;
 use crate::places::Place;
 use crate::relay::frames::{close_frame, pong_frame, text_frame};
 use crate::relay::header::read_header;
-use crate::report;
 use crate::routes::Entry;
 use crate::session::Driver;
 use crate::stream::Stream;
@@ -94,7 +93,8 @@ impl FirstMessage {
             .unwrap_or(CloseCode::POLICY);
         let status = refused.refusal.status();
         let name = self.route.policy.name();
-        report::refused(name, &self.arrival, &refused, Delivery::Close(code), status);
+        let reporter = &self.worker.shared.reporter;
+        reporter.refused(name, &self.arrival, &refused, Delivery::Close(code), status);
         let closing = Closing {
             code,
             reason: kind.as_str(),
@@ -117,11 +117,12 @@ impl FirstMessage {
             }
         };
         let (worker, route, arrival) = (&self.worker, &self.route, &self.arrival);
-        let leaver = Leaver::new(route, arrival, &pass);
+        let leaver = Leaver::new(&self.worker.shared.reporter, route, arrival, &pass);
         let reached = reach(worker, route, arrival, &pass, Terms::AsAnswered).await;
         leaver.stays();
         let upstream = reached.map_err(|unreached| Refused::from(Refusal::from(unreached)))?;
-        report::admitted(self.route.policy.name(), &self.arrival, &pass);
+        let reporter = &self.worker.shared.reporter;
+        reporter.admitted(self.route.policy.name(), &self.arrival, &pass);
         let hosts = self.boundary.hosts();
         Ok(Bridge::new(
             &self.worker,
@@ -137,7 +138,7 @@ impl FirstMessage {
 impl Bridge {
     /// Tells an admitted client so, before anything of its upstream.
     async fn welcome(self, mut client: Stream, buffer: Vec<u8>) -> Option<Driver> {
-        let answer = first_message::answer(self.expiry());
+        let answer = first_message::answer(self.expiry(), Some(self.id()));
         client.write_all(&text_frame(&answer)).await.ok()?;
         client.flush().await.ok()?;
         Some(self.relay(client, buffer))

@@ -3,11 +3,12 @@
 use portcullis_boundary::{Arrival, Pass};
 
 use crate::config::Route;
-use crate::report;
+use crate::report::Reporter;
 
 /// Reports that an arrival was admitted, should its client leave while the upstream is being
 /// reached: the future in which that happens is dropped then, and the decision with it.
 pub(super) struct Leaver<'a> {
+    reporter: &'a Reporter,
     route: &'a Route,
     arrival: &'a Arrival,
     pass: &'a Pass,
@@ -15,8 +16,14 @@ pub(super) struct Leaver<'a> {
 }
 
 impl<'a> Leaver<'a> {
-    pub(super) const fn new(route: &'a Route, arrival: &'a Arrival, pass: &'a Pass) -> Self {
+    pub(super) const fn new(
+        reporter: &'a Reporter,
+        route: &'a Route,
+        arrival: &'a Arrival,
+        pass: &'a Pass,
+    ) -> Self {
         Self {
+            reporter,
             route,
             arrival,
             pass,
@@ -33,7 +40,8 @@ impl<'a> Leaver<'a> {
 impl Drop for Leaver<'_> {
     fn drop(&mut self) {
         if !self.stays {
-            report::admitted(self.route.policy.name(), self.arrival, self.pass);
+            self.reporter
+                .admitted(self.route.policy.name(), self.arrival, self.pass);
         }
     }
 }

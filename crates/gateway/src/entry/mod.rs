@@ -6,6 +6,7 @@
 
 mod check;
 mod cors;
+mod errand;
 mod first_message;
 mod health;
 mod leaver;
@@ -18,18 +19,23 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{Method, Response};
+use portcullis_boundary::denial::denial;
 use portcullis_boundary::policy::Delivery;
 use portcullis_boundary::{Arrival, Pass, Peer, Protocol, Refusal, RefusalKind, Refused, Verdict};
 
+use self::errand::Errand;
 pub(crate) use self::first_message::FirstMessage;
 pub(crate) use self::lobby::lobby;
 pub(crate) use self::refuse::Farewell;
 pub(crate) use self::upgrade::Bridge;
 use crate::config::{Listener, Route};
-use crate::report;
+use crate::gate::Rules;
 use crate::routes::Entry;
 use crate::upstream::headers::prepare;
 use crate::worker::Worker;
+
+/// Where the desk answers.
+const OWN: &str = "/.portcullis/";
 
 /// What is to be done about an arrival.
 pub(crate) enum Outcome {
@@ -37,6 +43,8 @@ pub(crate) enum Outcome {
     Answer(Response<Bytes>),
     /// Send it to the route's upstream, and stream the answer back.
     Forward(Box<Forward>),
+    /// Let the desk answer it.
+    Own(Box<Own>),
     /// Answer with this 101, and go on with the socket.
     Switch(Response<()>, Box<Then>),
 }
@@ -46,6 +54,12 @@ pub(crate) struct Forward {
     pub(crate) head: Parts,
     pub(crate) route: Arc<Route>,
     pub(crate) pass: Pass,
+}
+
+/// A request for the desk.
+pub(crate) struct Own {
+    pub(crate) head: Parts,
+    pub(crate) peer: Peer,
 }
 
 /// What is done with a socket after the protocols were switched.
@@ -73,6 +87,13 @@ pub(crate) async fn arrive(
         let asked = check::answer(worker, listener, &rules, &head, &peer);
         return Outcome::Answer(Box::pin(asked).await);
     }
+    if let Some(errand) = Errand::at(head.uri.path()) {
+        let run = errand.run(worker, listener, &rules, &head, &peer);
+        return Outcome::Answer(Box::pin(run).await);
+    }
+    if worker.shared.services.desk.is_some() && head.uri.path().starts_with(OWN) {
+        return own(listener, &rules, head, peer);
+    }
     let arrival = Arrival::new(head, peer);
     let Some(entry) = rules.routes.find(arrival.path()) else {
         let refusal = no_route(&arrival, listener);
@@ -97,6 +118,19 @@ pub(crate) async fn arrive(
     }
 }
 
+/// A request for what this program serves itself. Rule 1 holds for it as for every other.
+fn own(listener: &Listener, rules: &Rules, head: Parts, peer: Peer) -> Outcome {
+    let arrival = Arrival::new(head.clone(), peer.clone());
+    let is_plain = || match arrival.protocol() {
+        Protocol::Http => Ok(()),
+        Protocol::WebSocket => Err(no_route(&arrival, listener)),
+    };
+    match listener.hosts.check(&arrival).and_then(|()| is_plain()) {
+        Ok(()) => Outcome::Own(Box::new(Own { head, peer })),
+        Err(refusal) => Outcome::Answer(denial(refusal, &rules.nowhere.route.policy)),
+    }
+}
+
 /// The refusal of an arrival for which there is no route. Rule 1 is the listener's, and holds there
 /// too.
 fn no_route(arrival: &Arrival, listener: &Listener) -> Refusal {
@@ -112,7 +146,8 @@ fn forward(worker: &Worker, entry: &Entry, arrival: Arrival, pass: Pass) -> Outc
         let refusal = Refusal::new(RefusalKind::ResourceUnknown).because(why);
         return refuse::tell(worker, entry, &arrival, refusal.into());
     }
-    report::admitted(entry.route.policy.name(), &arrival, &pass);
+    let reporter = &worker.shared.reporter;
+    reporter.admitted(entry.route.policy.name(), &arrival, &pass);
     let peer = arrival.peer().clone();
     let mut head = arrival.enter(&pass);
     prepare(&mut head, &entry.route, &pass, &peer);
@@ -129,7 +164,7 @@ pub(crate) fn upstream_failed(route: &Route, refusal: Refusal) -> Response<Bytes
         detail = %refusal.detail(),
         "upstream failed"
     );
-    portcullis_boundary::denial::denial(refusal, &route.policy)
+    denial(refusal, &route.policy)
 }
 
 /// How a refusal is told, for those who only want to know.

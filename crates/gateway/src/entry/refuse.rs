@@ -13,7 +13,6 @@ use super::{Outcome, Then, delivery};
 use crate::places::Place;
 use crate::relay::frames::close_frame;
 use crate::relay::header::read_header;
-use crate::report;
 use crate::routes::Entry;
 use crate::stream::Stream;
 use crate::upstream::accept_key;
@@ -31,7 +30,8 @@ pub(super) fn tell(worker: &Worker, entry: &Entry, arrival: &Arrival, refused: R
         }
     }
     let status = status(&refused.refusal, &route.policy);
-    report::refused(route.policy.name(), arrival, &refused, delivery, status);
+    let reporter = &worker.shared.reporter;
+    reporter.refused(route.policy.name(), arrival, &refused, delivery, status);
     match (delivery, place) {
         (Delivery::Close(code), Some(place)) => {
             let closing = Closing {

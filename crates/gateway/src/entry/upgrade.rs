@@ -2,19 +2,20 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::header::{HeaderValue, SEC_WEBSOCKET_ACCEPT};
+use http::header::{HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT};
 use http::{Response, StatusCode};
 use portcullis_boundary::clock::{Clock, SystemClock, Timestamp};
 use portcullis_boundary::policy::{Delivery, HostRule};
-use portcullis_boundary::{Arrival, Pass, Refusal, RefusalKind, Refused};
+use portcullis_boundary::{Arrival, Pass, Refusal, RefusalKind, Refused, SessionId};
 use tokio::time::Instant;
 
 use super::leaver::Leaver;
 use super::refuse::tell;
 use super::{Outcome, Then, delivery};
 use crate::config::Route;
-use crate::report;
+use crate::gate::expiry_of;
 use crate::routes::Entry;
 use crate::session::{Asked, Driver, Facts, Opening, Seat};
 use crate::stream::Stream;
@@ -22,6 +23,9 @@ use crate::tasks::Closer;
 use crate::upstream::headers::{prepare, strip_hop_by_hop};
 use crate::upstream::{Accepted, DialError, HandshakeError, Offer, dial, open};
 use crate::worker::Worker;
+
+/// Where a client reads the name of its session.
+const SESSION: HeaderName = HeaderName::from_static("portcullis-session");
 
 /// An admitted socket's other end, ready to be relayed.
 pub(crate) struct Bridge {
@@ -44,20 +48,18 @@ impl Bridge {
         upstream: Accepted,
     ) -> Self {
         let pass = pass.forget_claims(&route.policy);
-        let now = SystemClock::new().now();
-        let expires = pass
-            .identity()
-            .end()
-            .map(|end| Instant::now() + end.since(now));
+        let expires = expiry_of(pass.identity(), &route.terms);
         let facts = Facts {
             route: Arc::clone(route.policy.name()),
-            identity: pass.shared_identity(),
+            identity: ArcSwap::new(pass.shared_identity()),
+            opened_at: SystemClock::new().now(),
+            terms: Arc::clone(&route.terms),
             carrier: pass.carrier(),
             peer: arrival.peer().clone(),
             hosts: Arc::clone(hosts),
             asked: Asked::of(arrival),
         };
-        let seat = worker.shared.registry.seat(facts);
+        let seat = worker.shared.registry.seat(pass.session(), facts);
         worker.shared.look_again(&seat, route);
         Self {
             pass,
@@ -72,6 +74,11 @@ impl Bridge {
     /// When the client's credential expires, by its own word.
     pub(super) fn expiry(&self) -> Option<Timestamp> {
         self.pass.identity().expiry()
+    }
+
+    /// The session's name.
+    pub(super) fn id(&self) -> SessionId {
+        self.seat.id()
     }
 
     /// The session, which relays `client` from now on.
@@ -98,21 +105,24 @@ pub(super) async fn upgrade(
     arrival: Arrival,
     pass: Pass,
 ) -> Outcome {
-    let leaver = Leaver::new(&entry.route, &arrival, &pass);
+    let leaver = Leaver::new(&worker.shared.reporter, &entry.route, &arrival, &pass);
     let reached = reach(worker, &entry.route, &arrival, &pass, Terms::AsOffered).await;
     leaver.stays();
     match reached {
         Ok(mut upstream) => {
-            report::admitted(entry.route.policy.name(), &arrival, &pass);
-            let response = answer(&mut upstream);
+            let reporter = &worker.shared.reporter;
+            reporter.admitted(entry.route.policy.name(), &arrival, &pass);
+            let mut response = answer(&mut upstream);
             let bridge = Bridge::new(worker, &entry.route, hosts, &arrival, pass, upstream);
+            name(response.headers_mut(), bridge.id());
             Outcome::Switch(response, Box::new(Then::Relay(bridge)))
         }
         Err(Unreached::Answered(response)) => {
             let refused = Refused::from(response_refusal(response.status()));
             match delivery(entry, &arrival, &refused) {
                 Delivery::Denial => {
-                    report::admitted(entry.route.policy.name(), &arrival, &pass);
+                    let reporter = &worker.shared.reporter;
+                    reporter.admitted(entry.route.policy.name(), &arrival, &pass);
                     Outcome::Answer(*response)
                 }
                 Delivery::Close(_) => tell(worker, entry, &arrival, refused),
@@ -131,6 +141,13 @@ fn answer(upstream: &mut Accepted) -> Response<()> {
         .headers_mut()
         .insert(SEC_WEBSOCKET_ACCEPT, upstream.accept.clone());
     response
+}
+
+/// Tells the client the name of its session, under which it can be renewed.
+fn name(headers: &mut HeaderMap, id: SessionId) {
+    if let Ok(id) = HeaderValue::try_from(id.to_string()) {
+        headers.insert(SESSION, id);
+    }
 }
 
 /// What is offered to an upstream.

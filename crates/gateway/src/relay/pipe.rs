@@ -39,8 +39,10 @@ struct Held {
 
 #[derive(Debug)]
 struct Injection {
-    frame: Vec<u8>,
+    frames: Vec<u8>,
     is_last: bool,
+    /// Whether it must stand between two messages: a message cannot stand inside another.
+    is_message: bool,
 }
 
 /// What came of a poll.
@@ -97,21 +99,36 @@ impl Pipe {
         self.walk.messages()
     }
 
-    /// Puts `frame` in at the next boundary.
-    pub(crate) fn inject(&mut self, frame: Vec<u8>) {
-        let inject = &mut self.held.get_or_insert_default().inject;
-        inject.get_or_insert(Injection {
-            frame,
-            is_last: false,
-        });
+    /// Puts `frame`, which is a control frame, in at the next boundary.
+    pub(crate) fn inject(&mut self, frame: &[u8]) {
+        self.injection().frames.extend_from_slice(frame);
+    }
+
+    /// Puts `frame`, which is a whole message, in between two messages.
+    pub(crate) fn inject_message(&mut self, frame: &[u8]) {
+        let injection = self.injection();
+        injection.frames.extend_from_slice(frame);
+        injection.is_message = true;
     }
 
     /// Puts `frame` in at the next boundary, and drops whatever comes after it.
     pub(crate) fn inject_last(&mut self, frame: Vec<u8>) {
         self.held.get_or_insert_default().inject = Some(Injection {
-            frame,
+            frames: frame,
             is_last: true,
+            is_message: false,
         });
+    }
+
+    /// What waits to be put in. It is short: a session asks for one ping in each interval, and for
+    /// one notice of each expiry, and neither after its last frame.
+    fn injection(&mut self) -> &mut Injection {
+        let inject = &mut self.held.get_or_insert_default().inject;
+        inject.get_or_insert_with(|| Injection {
+            frames: Vec::new(),
+            is_last: false,
+            is_message: false,
+        })
     }
 
     /// Expects the answer to a ping of ours in this direction.
@@ -194,10 +211,14 @@ impl Pipe {
             self.bytes += walked.pass as u64;
             self.unflushed = true;
             let passed = chunk.get(..walked.pass).unwrap_or_default();
-            let injects = self.held.as_ref().is_some_and(|held| held.inject.is_some());
-            match (walked.boundary, injects) {
-                (Some(boundary), true) => self.insert(passed, boundary),
-                (_, _) => {
+            let injection = self.held.as_ref().and_then(|held| held.inject.as_ref());
+            let place = injection.and_then(|injection| match injection.is_message {
+                true => walked.message_end,
+                false => walked.boundary,
+            });
+            match place {
+                Some(place) => self.insert(passed, place),
+                None => {
                     let left = write_now(ends.cx, ends.sink, passed);
                     if !left.is_empty() {
                         let held = self.held.get_or_insert_default();
@@ -217,7 +238,7 @@ impl Pipe {
         let Some(injection) = held.inject.take() else {
             return;
         };
-        held.tail.extend_from_slice(&injection.frame);
+        held.tail.extend_from_slice(&injection.frames);
         if injection.is_last {
             self.say_last();
         } else {
@@ -278,11 +299,16 @@ impl Pipe {
         let Some(held) = &mut self.held else {
             return;
         };
+        let is_here = match &held.inject {
+            Some(injection) if injection.is_message => self.walk.is_between_messages(),
+            Some(_) => self.walk.is_at_boundary(),
+            None => false,
+        };
         if held.tail.is_empty()
-            && self.walk.is_at_boundary()
+            && is_here
             && let Some(injection) = held.inject.take()
         {
-            held.tail = injection.frame;
+            held.tail = injection.frames;
             if injection.is_last {
                 self.say_last();
             }

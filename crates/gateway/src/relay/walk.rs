@@ -26,6 +26,8 @@ pub(super) struct Walk {
     carry: Vec<u8>,
     /// Whether frames are passed on; if not, they are looked at and dropped.
     passing: bool,
+    /// Whether a message has begun that goes on in another frame (RFC 6455, 5.4).
+    mid_message: bool,
     /// Pings of ours that were not answered yet.
     pings_out: u32,
     messages: u64,
@@ -38,6 +40,8 @@ pub(super) struct Walked {
     pub(super) pass: usize,
     /// Where in these a frame ends, the first one.
     pub(super) boundary: Option<usize>,
+    /// Where in these a message ends, the first one.
+    pub(super) message_end: Option<usize>,
     /// What the session wants done, after these bytes are passed on.
     pub(super) action: Action,
 }
@@ -49,6 +53,7 @@ impl Walk {
             rest: 0,
             carry: Vec::new(),
             passing: true,
+            mid_message: false,
             pings_out: 0,
             messages: 0,
         }
@@ -74,6 +79,11 @@ impl Walk {
         self.rest == 0 || !self.passing
     }
 
+    /// Whether what was passed on so far ends with the end of a message.
+    pub(super) const fn is_between_messages(&self) -> bool {
+        self.is_at_boundary() && !self.mid_message
+    }
+
     /// Drops what comes from now on. Call it at a boundary.
     pub(super) const fn stop_passing(&mut self) {
         self.passing = false;
@@ -91,6 +101,7 @@ impl Walk {
         let mut walked = Walked {
             pass: 0,
             boundary: None,
+            message_end: None,
             action: Action::Nothing,
         };
         let mut at = 0;
@@ -106,6 +117,9 @@ impl Walk {
             }
             if self.passing {
                 walked.boundary.get_or_insert(walked.pass);
+                if !self.mid_message {
+                    walked.message_end.get_or_insert(walked.pass);
+                }
             }
             let left = chunk.get(at..).unwrap_or_default();
             if left.is_empty() {
@@ -141,6 +155,9 @@ impl Walk {
         match session.frame(self.from, frame, now) {
             Action::Nothing => {
                 self.messages += u64::from(frame.opcode == 1 || frame.opcode == 2);
+                if !frame.is_control() {
+                    self.mid_message = !frame.fin;
+                }
                 self.rest = frame.length;
                 Some(Step {
                     bytes: header.bytes,

@@ -7,11 +7,11 @@ use std::task::{Context, Poll};
 
 use portcullis_boundary::Pass;
 use portcullis_boundary::clock::Moment;
-use portcullis_boundary::session::{Action, Closing, End, Event, Session, Side, Terms};
+use portcullis_boundary::session::{Action, Closing, End, Event, Session, Side, Terms, notice};
 use tokio::time::{Instant, Sleep};
 
-use super::Seat;
-use crate::relay::frames::{close_frame, ping_frame};
+use super::{Order, Renewal, Seat};
+use crate::relay::frames::{close_frame, ping_frame, text_frame};
 use crate::relay::pipe::{Ends, Flow, Pipe};
 use crate::relay::with_scratch;
 use crate::report;
@@ -71,9 +71,13 @@ impl Driver {
     }
 
     fn poll_session(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        if let Some(kind) = self.seat.poll_order(cx.waker()) {
+        while let Some(order) = self.seat.poll_order(cx.waker()) {
             let now = Moment::at(self.origin.elapsed());
-            let action = self.session.handle(&Event::Order(kind), now);
+            let event = match order {
+                Order::End(kind) => Event::Order(kind),
+                Order::Renew(Renewal(until)) => Event::Renewed(until.map(|at| self.moment(at))),
+            };
+            let action = self.session.handle(&event, now);
             self.act(action);
         }
         loop {
@@ -152,11 +156,20 @@ impl Driver {
             Action::Nothing | Action::Mute | Action::Cut => {}
             Action::Ping => {
                 self.pings = self.pings.wrapping_add(1);
-                self.down.inject(ping_frame(self.pings));
+                self.down.inject(&ping_frame(self.pings));
                 self.up.expect_pong();
+            }
+            Action::Notice => {
+                let facts = self.seat.facts();
+                let text = notice(facts.identity.load().expiry(), self.seat.id());
+                self.down.inject_message(&text_frame(&text));
             }
             Action::Close(closing) => self.close(&closing),
         }
+    }
+
+    fn moment(&self, at: Instant) -> Moment {
+        Moment::at(at.saturating_duration_since(self.origin))
     }
 
     fn close(&mut self, closing: &Closing) {
@@ -186,7 +199,7 @@ impl Driver {
     fn report(&self, end: End) {
         let lived = self.origin.elapsed();
         let told = self.session.told();
-        report::session_ended(&report::Ended {
+        self.seat.reporter().ended(&report::Ended {
             id: self.seat.id(),
             facts: self.seat.facts(),
             end,

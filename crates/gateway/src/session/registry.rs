@@ -2,29 +2,39 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
+use arc_swap::ArcSwap;
 use futures_util::task::AtomicWaker;
 use http::Request;
 use http::header::{HOST, ORIGIN};
 use portcullis_boundary::carrier::CarrierKind;
+use portcullis_boundary::clock::Timestamp;
 use portcullis_boundary::policy::HostRule;
-use portcullis_boundary::{Arrival, Identity, OriginHeader, Peer, RefusalKind};
+use portcullis_boundary::session::Terms;
+use portcullis_boundary::{Arrival, Identity, OriginHeader, Peer, RefusalKind, SessionId};
+use tokio::time::Instant;
+
+use crate::random;
+use crate::report::Reporter;
+use crate::services::LiveSession;
 
 /// The live sessions of a gate.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Registry {
-    sessions: Mutex<HashMap<u64, Arc<Session>>>,
-    next: AtomicU64,
+    sessions: Mutex<HashMap<SessionId, Arc<Live>>>,
+    reporter: Arc<Reporter>,
 }
 
 /// What is known of a session for as long as it lives. It is kept small: no header map, no claims.
 #[derive(Debug)]
 pub(crate) struct Facts {
     pub(crate) route: Arc<str>,
-    pub(crate) identity: Arc<Identity>,
+    /// Who it is, by the latest credential that was shown.
+    pub(crate) identity: ArcSwap<Identity>,
+    pub(crate) opened_at: Timestamp,
+    pub(crate) terms: Arc<Terms>,
     pub(crate) carrier: Option<CarrierKind>,
     pub(crate) peer: Peer,
     pub(crate) hosts: Arc<HostRule>,
@@ -72,46 +82,104 @@ impl Asked {
 }
 
 /// One live session, as others see it.
-pub(crate) struct Session {
+pub(crate) struct Live {
+    pub(crate) id: SessionId,
     pub(crate) facts: Facts,
-    order: Mutex<Option<RefusalKind>>,
+    orders: Mutex<Orders>,
     waker: AtomicWaker,
 }
 
-impl Session {
+/// What waits for a session to do.
+#[derive(Debug, Default)]
+struct Orders {
+    end: Option<RefusalKind>,
+    renewal: Option<Renewal>,
+}
+
+/// What a session is told.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Order {
+    /// To end.
+    End(RefusalKind),
+    /// That it lives on.
+    Renew(Renewal),
+}
+
+/// Until when a renewed session lives; none for one whose credential does not expire.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Renewal(pub(crate) Option<Instant>);
+
+impl Live {
     /// Orders the session to end. The first order counts.
     pub(crate) fn order(&self, kind: RefusalKind) {
-        self.order
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get_or_insert(kind);
+        self.orders().end.get_or_insert(kind);
         self.waker.wake();
+    }
+
+    /// Rests the session on `identity` from now on, until `until`.
+    pub(crate) fn renew(&self, identity: Identity, until: Option<Instant>) {
+        self.facts.identity.store(Arc::new(identity));
+        self.orders().renewal = Some(Renewal(until));
+        self.waker.wake();
+    }
+
+    /// What operators are shown of it.
+    pub(crate) fn shown(&self) -> LiveSession {
+        LiveSession {
+            id: self.id,
+            route: Arc::clone(&self.facts.route),
+            identity: self.facts.identity.load_full(),
+            carrier: self.facts.carrier,
+            address: self.facts.peer.address(),
+            opened_at: self.facts.opened_at,
+        }
+    }
+
+    fn orders(&self) -> MutexGuard<'_, Orders> {
+        self.orders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl fmt::Debug for Session {
+impl fmt::Debug for Live {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Session")
+        f.debug_struct("Live")
+            .field("id", &self.id)
             .field("facts", &self.facts)
             .finish_non_exhaustive()
     }
 }
 
 impl Registry {
-    /// Gives a new session its seat.
-    pub(crate) fn seat(self: &Arc<Self>, facts: Facts) -> Seat {
-        let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let session = Arc::new(Session {
+    pub(crate) fn new(reporter: Arc<Reporter>) -> Self {
+        Self {
+            sessions: Mutex::default(),
+            reporter,
+        }
+    }
+
+    /// Gives a new session its seat, under the name that it must have, or one of its own.
+    pub(crate) fn seat(self: &Arc<Self>, id: Option<SessionId>, facts: Facts) -> Seat {
+        let mut sessions = self.lock();
+        // A name that is taken is another session's: who knows it must not reach this one.
+        let id = id
+            .filter(|id| !sessions.contains_key(id))
+            .unwrap_or_else(random::session_id);
+        let session = Arc::new(Live {
+            id,
             facts,
-            order: Mutex::new(None),
+            orders: Mutex::default(),
             waker: AtomicWaker::new(),
         });
-        self.lock().insert(id, Arc::clone(&session));
+        sessions.insert(id, Arc::clone(&session));
+        drop(sessions);
         Seat {
             registry: Arc::clone(self),
-            id,
             session,
         }
+    }
+
+    pub(crate) fn find(&self, id: SessionId) -> Option<Arc<Live>> {
+        self.lock().get(&id).cloned()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -119,11 +187,11 @@ impl Registry {
     }
 
     /// The live sessions, to be looked at without holding the lock.
-    pub(crate) fn all(&self) -> Vec<Arc<Session>> {
+    pub(crate) fn all(&self) -> Vec<Arc<Live>> {
         self.lock().values().cloned().collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Arc<Session>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<SessionId, Arc<Live>>> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -132,13 +200,16 @@ impl Registry {
 #[derive(Debug)]
 pub(crate) struct Seat {
     registry: Arc<Registry>,
-    id: u64,
-    session: Arc<Session>,
+    session: Arc<Live>,
 }
 
 impl Seat {
-    pub(crate) const fn id(&self) -> u64 {
-        self.id
+    pub(crate) fn id(&self) -> SessionId {
+        self.session.id
+    }
+
+    pub(crate) fn reporter(&self) -> &Reporter {
+        &self.registry.reporter
     }
 
     pub(crate) fn facts(&self) -> &Facts {
@@ -151,20 +222,18 @@ impl Seat {
     }
 
     /// The order that waits for this session; `waker` is woken for the next one.
-    pub(crate) fn poll_order(&self, waker: &Waker) -> Option<RefusalKind> {
+    pub(crate) fn poll_order(&self, waker: &Waker) -> Option<Order> {
         self.session.waker.register(waker);
-        self.session
-            .order
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
+        let mut orders = self.session.orders();
+        let end = orders.end.take().map(Order::End);
+        end.or_else(|| orders.renewal.take().map(Order::Renew))
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
         let mut sessions = self.registry.lock();
-        sessions.remove(&self.id);
+        sessions.remove(&self.session.id);
         // After a storm, its memory goes back.
         let live = sessions.len();
         if sessions.capacity() > 1024 && live * 4 < sessions.capacity() {

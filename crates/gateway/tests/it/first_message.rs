@@ -1,7 +1,7 @@
 //! A credential in the first message.
 
 use portcullis_boundary::carrier::{Carrier, Carriers};
-
+use portcullis_gateway::LiveFilter;
 use tokio::io::AsyncWriteExt;
 
 use super::support::{Setup, TOKEN, masked, required_with, tokens};
@@ -20,10 +20,12 @@ async fn a_first_message_admits_and_is_answered() {
         .await;
     socket.frame(1, b"early").await;
     let welcome = socket.next().await.expect("an answer");
-    assert_eq!(
-        welcome.payload,
-        b"{\"type\":\"auth_ok\",\"expires_at\":null}"
+    let session = &gate.gate.live_sessions(&LiveFilter::default(), None, 1)[0];
+    let expected = format!(
+        "{{\"type\":\"auth_ok\",\"expires_at\":null,\"session\":\"{}\"}}",
+        session.id
     );
+    assert_eq!(welcome.payload, expected.as_bytes());
     assert_eq!(socket.next().await.expect("an echo").payload, b"early");
 }
 

@@ -11,6 +11,7 @@ mod connections;
 mod first_message;
 mod goodbyes;
 mod headers;
+mod live;
 mod own_answers;
 mod reload_and_drain;
 mod sessions;

@@ -13,7 +13,7 @@ use portcullis_boundary::{DynVerifier, Policy};
 use portcullis_gateway::config::{
     Builtin, GateConfig, ListenAddress, Listener, Pattern, Room, Route, Target, Timeouts, Upstream,
 };
-use portcullis_gateway::{BoundAddress, Gate, StartOptions};
+use portcullis_gateway::{BoundAddress, Gate, Services, StartOptions};
 use portcullis_verifiers::CapabilityTokens;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -75,6 +75,7 @@ impl Setup {
             pattern: Pattern::parse("/*").expect("a pattern"),
             policy: Arc::new(self.policy),
             terms: Arc::new(self.terms),
+            authority: None,
             upstream: self.upstream,
         };
         GateConfig {
@@ -87,6 +88,11 @@ impl Setup {
     }
 
     pub(crate) fn start(self) -> TestGate {
+        self.start_with(Services::default())
+    }
+
+    /// Starts it, with these whom it asks and tells.
+    pub(crate) fn start_with(self, services: Services) -> TestGate {
         let listener = Listener {
             address: ListenAddress::Tcp(SocketAddr::from(([127, 0, 0, 1], 0))),
             tls: None,
@@ -99,6 +105,7 @@ impl Setup {
             StartOptions {
                 workers: 1,
                 before_idle: || {},
+                services,
             },
         )
         .expect("a gate");

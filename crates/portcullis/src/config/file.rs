@@ -244,6 +244,10 @@ pub(crate) struct Session {
     pub(crate) message_rate: Option<At<String>>,
     /// How many messages may come at once; by default as many as the rate has.
     pub(crate) burst: Option<At<i64>>,
+    /// How long before its credential expires the client is told, in a text message.
+    pub(crate) notice: Option<At<String>>,
+    /// At most how much before its credential expires a session ends, drawn anew for each.
+    pub(crate) expiry_jitter: Option<At<String>>,
     /// How long the client may be silent before it is pinged.
     pub(crate) ping: Option<At<String>>,
     /// How long an end may fail to take what it is sent; 60s by default.

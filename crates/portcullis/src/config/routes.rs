@@ -54,6 +54,7 @@ pub(super) fn build(
             pattern: pattern?,
             policy: Arc::new(policy?),
             terms: Arc::new(terms),
+            authority: None,
             upstream: upstream?,
         })
     });
@@ -298,6 +299,8 @@ fn terms(builder: &mut Builder, session: &file::Session, codes: &CodeTable) -> T
     terms.stall = stall.or(terms.stall);
     terms.idle = builder.some_time(session.idle.as_ref());
     terms.lifetime = builder.some_time(session.lifetime.as_ref());
+    terms.notice = builder.some_time(session.notice.as_ref());
+    terms.expiry_jitter = builder.some_time(session.expiry_jitter.as_ref());
     terms.ping = builder.some_time(session.ping.as_ref());
     let mut size = |written: &Option<At<super::scalar::Scalar>>| {
         let written = written.as_ref()?;

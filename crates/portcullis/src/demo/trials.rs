@@ -133,6 +133,7 @@ impl Trials {
             pattern: Pattern::Exact(path(trial, word).into()),
             policy: Arc::new(policy),
             terms: Arc::new(terms),
+            authority: None,
             upstream: if trial == "lost" { nobody() } else { echo() },
         })
     }

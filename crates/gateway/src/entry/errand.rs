@@ -1,0 +1,252 @@
+//! Errands for a session: a ticket to open one with, and a fresh credential for one that is open.
+//!
+//! Both are plain requests that are decided by the policy of the session's route, with the same
+//! credential that a handshake there would need. A page's script reads the answers where the page
+//! may connect.
+
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{Method, Response, StatusCode, Uri};
+use portcullis_boundary::carrier::CarrierKind;
+use portcullis_boundary::clock::Timestamp;
+use portcullis_boundary::denial::denial;
+use portcullis_boundary::policy::Delivery;
+use portcullis_boundary::{
+    Arrival, OriginHeader, Pass, Peer, Policy, Refusal, RefusalKind, Refused, SessionId, Verdict,
+};
+use serde_json::{Value, json};
+
+use super::{check, cors, no_route};
+use crate::config::Listener;
+use crate::gate::Rules;
+use crate::routes::Entry;
+use crate::services::{NotRenewed, WantedTicket};
+use crate::worker::Worker;
+
+const TICKET: &str = "/.portcullis/ticket";
+const SESSION: &str = "/.portcullis/session/";
+const REFRESH: &str = "/refresh";
+
+/// What a client comes for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Errand {
+    /// `POST /.portcullis/ticket?route=PATH`
+    Ticket,
+    /// `POST /.portcullis/session/ID/refresh?route=PATH`
+    Refresh(Option<SessionId>),
+}
+
+impl Errand {
+    /// The errand at `path`; none when there is none.
+    pub(super) fn at(path: &str) -> Option<Self> {
+        if path == TICKET {
+            return Some(Self::Ticket);
+        }
+        let id = path.strip_prefix(SESSION)?.strip_suffix(REFRESH)?;
+        Some(Self::Refresh(id.parse().ok()))
+    }
+
+    /// Runs it.
+    pub(super) async fn run(
+        self,
+        worker: &Worker,
+        listener: &Listener,
+        rules: &Rules,
+        head: &Parts,
+        peer: &Peer,
+    ) -> Response<Bytes> {
+        let Some(target) = check::target(head).or_else(|| self.path_of_session(worker)) else {
+            let mend = "add ?route=PATH, the path of the session's handshake";
+            return answer(StatusCode::BAD_REQUEST, &json!({ "error": mend }));
+        };
+        let arrival = Arrival::new(at(head, target), peer.clone());
+        let entry = rules.routes.find(arrival.path()).unwrap_or(&rules.nowhere);
+        let is_welcome = entry.route.policy.check_page(&arrival, &listener.hosts);
+        if head.method == Method::OPTIONS {
+            return cors::preflight(&head.headers, is_welcome.is_ok());
+        }
+        let mut response = if head.method == Method::POST {
+            match admit(worker, listener, rules, entry, &arrival).await {
+                Ok(pass) => self.carry_out(worker, entry, &arrival, pass).await,
+                Err(refused) => deny(worker, entry, &arrival, refused),
+            }
+        } else {
+            let mut response = answer(
+                StatusCode::METHOD_NOT_ALLOWED,
+                &json!({"error": "use POST"}),
+            );
+            let allowed = HeaderValue::from_static("POST,OPTIONS");
+            response.headers_mut().insert(ALLOW, allowed);
+            response
+        };
+        if is_welcome.is_ok() {
+            cors::allow_origin(response.headers_mut(), &head.headers);
+        }
+        response
+    }
+
+    /// A session that is on this gate knows the path of its handshake.
+    fn path_of_session(self, worker: &Worker) -> Option<PathAndQuery> {
+        let Self::Refresh(Some(id)) = self else {
+            return None;
+        };
+        let session = worker.shared.registry.find(id)?;
+        session.facts.asked.path().parse().ok()
+    }
+
+    async fn carry_out(
+        self,
+        worker: &Worker,
+        entry: &Entry,
+        arrival: &Arrival,
+        pass: Pass,
+    ) -> Response<Bytes> {
+        let route = entry.route.policy.name();
+        worker.shared.reporter.admitted(route, arrival, &pass);
+        match self {
+            Self::Ticket => issue(worker, entry, arrival, &pass).await,
+            Self::Refresh(None) => not_renewed(NotRenewed::Unknown, &entry.route.policy),
+            Self::Refresh(Some(id)) => match renew(worker, id, &pass).await {
+                Ok(expires_at) => {
+                    let expires_at = expires_at.map(Timestamp::as_secs);
+                    let body = json!({"session": id.to_string(), "expires_at": expires_at});
+                    answer(StatusCode::OK, &body)
+                }
+                Err(why) => not_renewed(why, &entry.route.policy),
+            },
+        }
+    }
+}
+
+/// The request as if it were sent to the session's path: the query that it has itself names the
+/// route, and holds nothing else that counts.
+fn at(head: &Parts, target: PathAndQuery) -> Parts {
+    let mut head = head.clone();
+    head.uri = Uri::from(target);
+    head
+}
+
+async fn admit(
+    worker: &Worker,
+    listener: &Listener,
+    rules: &Rules,
+    entry: &Entry,
+    arrival: &Arrival,
+) -> Result<Pass, Refused> {
+    if std::ptr::eq(entry, &rules.nowhere) {
+        return Err(no_route(arrival, listener).into());
+    }
+    if worker.shared.is_draining() {
+        return Err(Refusal::new(RefusalKind::Draining).into());
+    }
+    match entry.boundary.admit_errand(&listener.hosts, arrival).await {
+        // Whoever has a ticket has what it is good for; another one would outlive it.
+        Verdict::Admit(pass) if pass.carrier() == Some(CarrierKind::Ticket) => {
+            let why = "a ticket opens a session, and does nothing else";
+            Err(Refusal::new(RefusalKind::MissingCredential)
+                .because(why)
+                .into())
+        }
+        Verdict::Admit(pass) => Ok(pass),
+        Verdict::Refuse(refused) => Err(refused),
+        Verdict::AwaitFirstMessage => Err(Refusal::new(RefusalKind::MissingCredential).into()),
+    }
+}
+
+fn deny(worker: &Worker, entry: &Entry, arrival: &Arrival, refused: Refused) -> Response<Bytes> {
+    let policy = &entry.route.policy;
+    let status = portcullis_boundary::denial::status(&refused.refusal, policy);
+    let reporter = &worker.shared.reporter;
+    reporter.refused(policy.name(), arrival, &refused, Delivery::Denial, status);
+    denial(refused.refusal, policy)
+}
+
+async fn issue(worker: &Worker, entry: &Entry, arrival: &Arrival, pass: &Pass) -> Response<Bytes> {
+    let policy = &entry.route.policy;
+    let reads_tickets = policy.reads(CarrierKind::Ticket);
+    let (Some(desk), true) = (&worker.shared.services.desk, reads_tickets) else {
+        let why = Refusal::new(RefusalKind::ResourceUnknown).because("the route has no tickets");
+        return denial(why, policy);
+    };
+    let origin = match arrival.origin() {
+        OriginHeader::Present(origin) => Some(origin),
+        OriginHeader::Absent | OriginHeader::Unreadable => None,
+    };
+    let wanted = WantedTicket {
+        identity: pass.identity(),
+        route: policy.name(),
+        origin,
+    };
+    match desk.issue_ticket(wanted).await {
+        Ok(issued) => answer(
+            StatusCode::CREATED,
+            &json!({
+                "ticket": issued.ticket.expose(),
+                "session": issued.session.to_string(),
+                "expires_at": issued.expires_at.as_secs(),
+            }),
+        ),
+        Err(refusal) => {
+            let kind = refusal.kind().as_str();
+            tracing::warn!(target: "portcullis::ticket", route = &**policy.name(), refusal = kind, detail = %refusal.detail(), "no ticket");
+            denial(refusal, policy)
+        }
+    }
+}
+
+async fn renew(
+    worker: &Worker,
+    id: SessionId,
+    pass: &Pass,
+) -> Result<Option<Timestamp>, NotRenewed> {
+    match worker.shared.renew(id, pass.identity()) {
+        Err(NotRenewed::Unknown) => match &worker.shared.services.desk {
+            Some(desk) => desk.renew_elsewhere(id, pass.identity()).await,
+            None => Err(NotRenewed::Unknown),
+        },
+        here => here,
+    }
+}
+
+fn not_renewed(why: NotRenewed, policy: &Policy) -> Response<Bytes> {
+    let kind = match why {
+        NotRenewed::Unknown => RefusalKind::ResourceUnknown,
+        NotRenewed::OtherSubject => RefusalKind::NotOwner,
+        NotRenewed::WiderScopes => RefusalKind::InsufficientScope,
+        NotRenewed::Unavailable => RefusalKind::Overloaded,
+    };
+    denial(Refusal::new(kind).because(why.to_string()), policy)
+}
+
+fn answer(status: StatusCode, body: &Value) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from(body.to_string()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errands_are_found_by_their_path() {
+        let id = SessionId::from_bytes([3; 16]);
+        assert_eq!(Errand::at("/.portcullis/ticket"), Some(Errand::Ticket));
+        assert_eq!(
+            Errand::at(&format!("/.portcullis/session/{id}/refresh")),
+            Some(Errand::Refresh(Some(id)))
+        );
+        assert_eq!(
+            Errand::at("/.portcullis/session/x/refresh"),
+            Some(Errand::Refresh(None))
+        );
+        for path in ["/.portcullis/session/", "/.portcullis/tickets", "/ticket"] {
+            assert_eq!(Errand::at(path), None, "{path}");
+        }
+    }
+}

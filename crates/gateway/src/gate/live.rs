@@ -1,0 +1,139 @@
+//! What may happen to live sessions from outside: they are shown, renewed, revoked and ended.
+
+use std::sync::Arc;
+
+use portcullis_boundary::clock::{Clock, SystemClock, Timestamp};
+use portcullis_boundary::revocation::{Revocation, RevocationSet};
+use portcullis_boundary::session::Terms;
+use portcullis_boundary::{Identity, RefusalKind, SessionId};
+use tokio::time::Instant;
+
+use super::{Gate, Shared};
+use crate::random;
+use crate::services::{LiveFilter, LiveSession, NotRenewed};
+
+impl Gate {
+    /// Takes `set` for all that is revoked, and ends the live sessions that it covers. Returns how
+    /// many these are.
+    pub fn set_revocations(&self, set: RevocationSet) -> usize {
+        let standing = &self.shared.asked.standing;
+        standing.replace(set);
+        let mut ended = 0;
+        for session in self.shared.registry.all() {
+            let identity = session.facts.identity.load();
+            if let Some(kind) = standing.covering(&identity, Some(session.id)) {
+                session.order(kind);
+                ended += 1;
+            }
+        }
+        ended
+    }
+
+    /// Adds to what is revoked, and ends the live sessions that it covers. Returns how many these
+    /// are. An arrival that is being decided meanwhile is refused, or ended once it has entered.
+    pub fn revoke(&self, revocation: &Revocation) -> usize {
+        self.shared.asked.standing.add(revocation);
+        let kind = revocation.cause().refusal();
+        let mut ended = 0;
+        for session in self.shared.registry.all() {
+            let identity = session.facts.identity.load();
+            if revocation.covers(&identity, Some(session.id)) {
+                session.order(kind);
+                ended += 1;
+            }
+        }
+        ended
+    }
+
+    /// Says whether what it was told of revocations is all there is. While it is not, rule 6 refuses
+    /// every credential with `overloaded`, and `/readyz` says so; admitted sessions live on.
+    pub fn set_informed(&self, is_informed: bool) {
+        self.shared.asked.standing.set_informed(is_informed);
+    }
+
+    /// Says what else its operator should know, in `/readyz`, until the next call.
+    pub fn set_notes(&self, notes: Vec<String>) {
+        self.shared.notes.store(Arc::new(notes));
+    }
+
+    /// The live sessions that `filter` means, in the order of their names, from the one after
+    /// `after`; `limit` at most.
+    #[must_use]
+    pub fn live_sessions(
+        &self,
+        filter: &LiveFilter,
+        after: Option<SessionId>,
+        limit: usize,
+    ) -> Vec<LiveSession> {
+        let all = self.shared.registry.all();
+        let mut found: Vec<LiveSession> = all
+            .into_iter()
+            .filter(|session| after.is_none_or(|after| session.id > after))
+            .map(|session| session.shown())
+            .filter(|session| filter.means(session))
+            .collect();
+        found.sort_unstable_by_key(|session| session.id);
+        found.truncate(limit);
+        found
+    }
+
+    /// The live session `id`.
+    #[must_use]
+    pub fn live_session(&self, id: SessionId) -> Option<LiveSession> {
+        self.shared.registry.find(id).map(|session| session.shown())
+    }
+
+    /// Orders the session `id` to end with `kind`; says whether there is such a session.
+    pub fn end_session(&self, id: SessionId, kind: RefusalKind) -> bool {
+        let session = self.shared.registry.find(id);
+        if let Some(session) = &session {
+            session.order(kind);
+        }
+        session.is_some()
+    }
+
+    /// Rests the session `id` on the fresh credential of `by`, which was admitted at the session's
+    /// route. Returns when that expires.
+    ///
+    /// # Errors
+    ///
+    /// [`NotRenewed`], and the session is as it was.
+    pub fn renew_session(
+        &self,
+        id: SessionId,
+        by: &Identity,
+    ) -> Result<Option<Timestamp>, NotRenewed> {
+        self.shared.renew(id, by)
+    }
+}
+
+impl Shared {
+    pub(crate) fn renew(
+        &self,
+        id: SessionId,
+        by: &Identity,
+    ) -> Result<Option<Timestamp>, NotRenewed> {
+        let session = self.registry.find(id).ok_or(NotRenewed::Unknown)?;
+        let rested_on = session.facts.identity.load_full();
+        if rested_on.subject() != by.subject() || rested_on.issuer() != by.issuer() {
+            return Err(NotRenewed::OtherSubject);
+        }
+        if !rested_on.scopes().include(by.scopes()) {
+            return Err(NotRenewed::WiderScopes);
+        }
+        session.renew(by.clone(), expiry_of(by, &session.facts.terms));
+        // What was revoked while it was decided about did not see the new credential.
+        if let Some(kind) = self.asked.standing.covering(by, Some(id)) {
+            session.order(kind);
+        }
+        Ok(by.expiry())
+    }
+}
+
+/// When a session that rests on `identity` ends: at its expiry with skew, or up to the jitter of
+/// `terms` earlier.
+pub(crate) fn expiry_of(identity: &Identity, terms: &Terms) -> Option<Instant> {
+    let left = identity.end()?.since(SystemClock::new().now());
+    let jitter = terms.expiry_jitter.map(random::up_to).unwrap_or_default();
+    Some(Instant::now() + left.saturating_sub(jitter))
+}
