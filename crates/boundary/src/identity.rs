@@ -1,5 +1,7 @@
 //! Who it is.
 
+mod record;
+
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -16,7 +18,8 @@ pub const PUBLIC_SUBJECT: &str = "public";
 
 /// Who an arrival is, as a verifier vouches for it.
 ///
-/// Nothing in it is secret: it goes to logs, to the audit record and to the upstream.
+/// Nothing in it is secret: it goes to logs, to the audit record and to the upstream. As JSON it goes
+/// to a ledger and to other gates.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Identity {
     subject: Box<str>,

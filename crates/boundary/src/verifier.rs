@@ -23,6 +23,8 @@ use crate::refusal::{Detail, InvalidReason, Refusal, RefusalKind};
 /// - An identity without its expiry gives a session that never ends by itself.
 /// - `recognises` that says yes to everything starves the verifiers after it; the first that says
 ///   yes is the only one asked, and its no is final.
+/// - An identity that names another verifier ([`Identity::verified_by`]) is that one's to vouch for
+///   after a reload. Only who inherits an identity, as a ticket does, may name one.
 /// - `vouches_for` that says yes after its secret was rotated away leaves sessions open that rest
 ///   on it; one that wrongly says no ends them with `policy_changed`.
 /// - One that blocks its thread stops every arrival on that thread.

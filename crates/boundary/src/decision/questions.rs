@@ -202,7 +202,11 @@ impl<'a> Verify<'a> {
     fn answer(self, answer: Result<Identity, Rejection>) -> Decision<'a> {
         match answer {
             Ok(identity) => {
-                let identity = identity.verified_by(self.verifier.name());
+                // A ticket speaks for another verifier, who is asked about it again after a reload.
+                let identity = match identity.verifier() {
+                    Some(_) => identity,
+                    None => identity.verified_by(self.verifier.name()),
+                };
                 Decision::Standing(Standing {
                     case: self.case,
                     identity,

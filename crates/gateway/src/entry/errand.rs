@@ -2,13 +2,15 @@
 //!
 //! Both are plain requests that are decided by the policy of the session's route, with the same
 //! credential that a handshake there would need. A page's script reads the answers where the page
-//! may connect.
+//! may connect. A page's own server, which has no `Origin`, names the page's in `?origin=`: a ticket
+//! is good for one page only, or for none.
 
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{Method, Response, StatusCode, Uri};
+use percent_encoding::percent_decode_str;
 use portcullis_boundary::carrier::CarrierKind;
 use portcullis_boundary::clock::Timestamp;
 use portcullis_boundary::denial::denial;
@@ -68,8 +70,12 @@ impl Errand {
             return cors::preflight(&head.headers, is_welcome.is_ok());
         }
         let mut response = if head.method == Method::POST {
+            let page = page(&arrival, head);
             match admit(worker, listener, rules, entry, &arrival).await {
-                Ok(pass) => self.carry_out(worker, entry, &arrival, pass).await,
+                Ok(pass) => {
+                    let page = page.as_deref();
+                    self.carry_out(worker, entry, &arrival, pass, page).await
+                }
                 Err(refused) => deny(worker, entry, &arrival, refused),
             }
         } else {
@@ -102,11 +108,12 @@ impl Errand {
         entry: &Entry,
         arrival: &Arrival,
         pass: Pass,
+        page: Option<&str>,
     ) -> Response<Bytes> {
         let route = entry.route.policy.name();
         worker.shared.reporter.admitted(route, arrival, &pass);
         match self {
-            Self::Ticket => issue(worker, entry, arrival, &pass).await,
+            Self::Ticket => issue(worker, entry, &pass, page).await,
             Self::Refresh(None) => not_renewed(NotRenewed::Unknown, &entry.route.policy),
             Self::Refresh(Some(id)) => match renew(worker, id, &pass).await {
                 Ok(expires_at) => {
@@ -126,6 +133,22 @@ fn at(head: &Parts, target: PathAndQuery) -> Parts {
     let mut head = head.clone();
     head.uri = Uri::from(target);
     head
+}
+
+/// The page that a ticket is for: the one that asks, or the one that its server names.
+fn page(arrival: &Arrival, head: &Parts) -> Option<String> {
+    match arrival.origin() {
+        OriginHeader::Present(origin) => Some(origin.to_owned()),
+        OriginHeader::Unreadable => None,
+        OriginHeader::Absent => {
+            let query = head.uri.query()?;
+            let named = query
+                .split('&')
+                .find_map(|pair| pair.strip_prefix("origin="))?;
+            let decoded = percent_decode_str(named).decode_utf8().ok()?;
+            Some(decoded.into_owned())
+        }
+    }
 }
 
 async fn admit(
@@ -163,16 +186,17 @@ fn deny(worker: &Worker, entry: &Entry, arrival: &Arrival, refused: Refused) -> 
     denial(refused.refusal, policy)
 }
 
-async fn issue(worker: &Worker, entry: &Entry, arrival: &Arrival, pass: &Pass) -> Response<Bytes> {
+async fn issue(
+    worker: &Worker,
+    entry: &Entry,
+    pass: &Pass,
+    origin: Option<&str>,
+) -> Response<Bytes> {
     let policy = &entry.route.policy;
     let reads_tickets = policy.reads(CarrierKind::Ticket);
     let (Some(desk), true) = (&worker.shared.services.desk, reads_tickets) else {
         let why = Refusal::new(RefusalKind::ResourceUnknown).because("the route has no tickets");
         return denial(why, policy);
-    };
-    let origin = match arrival.origin() {
-        OriginHeader::Present(origin) => Some(origin),
-        OriginHeader::Absent | OriginHeader::Unreadable => None,
     };
     let wanted = WantedTicket {
         identity: pass.identity(),
