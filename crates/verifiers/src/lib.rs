@@ -9,6 +9,7 @@
 //! - [`Firebase`]: the same for the ID tokens of a Firebase project, with the state of accounts.
 //! - [`ApiKeys`]: keys with an owner, kept by whoever implements [`api_key::KeyLookup`].
 //! - [`Introspection`]: tokens about which their issuer is asked (RFC 7662).
+//! - [`login::Logins`]: the cookies of people who logged in at an OpenID Connect provider.
 //! - [`Callout`]: whatever a service of one's own vouches for; and [`CalloutAuthority`] for rule 7.
 //!
 //! The first two decide from memory alone: they open no sockets, wait for nothing and read no clock.
@@ -71,6 +72,7 @@ pub mod hmac_jwt;
 pub mod introspection;
 pub mod jwks;
 mod jwt;
+pub mod login;
 pub mod outbound;
 mod recent;
 pub mod secret_file;

@@ -35,6 +35,7 @@ pub struct Jwks {
 /// A token about which all is good but what the caller asks besides.
 pub(crate) struct Verified<'a> {
     pub(crate) claims: Claims,
+    pub(crate) algorithm: Algorithm,
     issuer: &'a Issuer,
     key_id: Box<str>,
 }
@@ -135,6 +136,7 @@ impl Jwks {
         claims.times().judge(now, issuer.max_clock_skew)?;
         Ok(Verified {
             claims,
+            algorithm,
             issuer,
             key_id: key.id(),
         })

@@ -71,24 +71,45 @@ impl Claims {
         }
     }
 
+    pub(crate) fn is_for_several(&self) -> bool {
+        matches!(self.all.get("aud"), Some(Value::Array(several)) if several.len() > 1)
+    }
+
+    /// Whether `events` has an object of this name, as in RFC 8417.
+    pub(crate) fn has_event(&self, name: &str) -> bool {
+        let event = self.all.get("events").and_then(|events| events.get(name));
+        event.is_some_and(Value::is_object)
+    }
+
+    /// A list of scopes in the claim `name`: a text with spaces, or an array of texts.
+    pub(crate) fn scopes_in(&self, name: &str) -> Scopes {
+        let Some(claim) = self.all.get(name) else {
+            return Scopes::default();
+        };
+        claim.as_str().map_or_else(|| several(claim), Scopes::parse)
+    }
+
     /// The first of `scope` (a space-delimited list, RFC 9068, 2.2.3), `scp` and `scopes` (arrays)
     /// that is there. What is not of its form gives nothing.
     fn scopes(&self) -> Scopes {
         if let Some(scope) = self.all.get("scope") {
             return scope.as_str().map(Scopes::parse).unwrap_or_default();
         }
-        let several = self.all.get("scp").or_else(|| self.all.get("scopes"));
-        several
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_str)
-            .filter(|scope| !scope.is_empty() && !scope.contains(char::is_whitespace))
-            .collect()
+        let claim = self.all.get("scp").or_else(|| self.all.get("scopes"));
+        claim.map(several).unwrap_or_default()
+    }
+
+    /// Whether it is there, be it null.
+    pub(crate) fn is_named(&self, name: &str) -> bool {
+        self.all.contains_key(name)
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {
         self.all.get(name).is_some_and(|claim| !claim.is_null())
+    }
+
+    pub(crate) fn into_all(self) -> Map<String, Value> {
+        self.all
     }
 
     /// Adds to `identity` what every token says: scopes, times, issuer and id; and all claims, when
@@ -130,6 +151,17 @@ impl Times {
         }
         Ok(())
     }
+}
+
+/// The scopes of an array; what is none is left out.
+fn several(claim: &Value) -> Scopes {
+    claim
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .filter(|scope| !scope.is_empty() && !scope.contains(char::is_whitespace))
+        .collect()
 }
 
 #[cfg(test)]

@@ -54,14 +54,19 @@ impl ClientAuth {
         Ok(Self(Kind::Basic { id, secret }))
     }
 
+    /// The same for a file that was read before.
+    pub(crate) const fn basic(id: Box<str>, secret: PathBuf) -> Self {
+        Self(Kind::Basic { id, secret })
+    }
+
     pub(crate) async fn sign(&self, request: RequestBuilder) -> Result<RequestBuilder, AskError> {
         Ok(match &self.0 {
             Kind::None => request,
             Kind::Basic { id, secret } => {
-                let secret = read(secret).await?;
+                let secret = read_secret(secret).await?;
                 request.basic_auth(encode(id), Some(encode(secret.expose())))
             }
-            Kind::Bearer { token } => request.bearer_auth(read(token).await?.expose()),
+            Kind::Bearer { token } => request.bearer_auth(read_secret(token).await?.expose()),
         })
     }
 }
@@ -81,7 +86,7 @@ impl fmt::Debug for ClientAuth {
 }
 
 /// A disk may be slow: not on the thread that all requests share.
-async fn read(path: &Path) -> Result<SecretFile, AskError> {
+pub(crate) async fn read_secret(path: &Path) -> Result<SecretFile, AskError> {
     let path = path.to_owned();
     tokio::task::spawn_blocking(move || SecretFile::read(path))
         .await

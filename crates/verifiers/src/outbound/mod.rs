@@ -19,5 +19,6 @@ mod flights;
 pub(crate) use self::answer::Answer;
 pub use self::client::{MOST_REQUESTS, Outbound};
 pub use self::client_auth::ClientAuth;
+pub(crate) use self::client_auth::read_secret;
 pub use self::endpoint::Endpoint;
 pub(crate) use self::flights::{Flights, Waiter};
