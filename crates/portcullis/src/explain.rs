@@ -56,12 +56,8 @@ enum Outcome {
     },
 }
 
-/// Decides about the question.
-///
-/// # Errors
-///
-/// The runtime's, when it cannot start.
-pub(crate) fn answer(config: &GateConfig, question: Question) -> anyhow::Result<Answer> {
+/// Decides about the question. Must be polled on the runtime on which verifiers ask others.
+pub(crate) async fn answer(config: &GateConfig, question: Question) -> Answer {
     let arrival = Arrival::new(question.head, Peer::at(question.peer));
     let path = arrival.path().to_owned();
     let mut answer = Answer {
@@ -80,7 +76,7 @@ pub(crate) fn answer(config: &GateConfig, question: Question) -> anyhow::Result<
             Refusal::new(RefusalKind::ResourceUnknown).because("no route has this path")
         });
         answer.outcome = refused(refusal, &policy, &arrival);
-        return Ok(answer);
+        return answer;
     };
     let policy = &route.policy;
     answer.route = Some((policy.name().to_string(), route.pattern.to_string()));
@@ -96,41 +92,39 @@ pub(crate) fn answer(config: &GateConfig, question: Question) -> anyhow::Result<
         &arrival,
         &question.hosts,
         question.first_message,
-    )?;
-    Ok(answer)
+    )
+    .await;
+    answer
 }
 
 /// Asks each question of the decision, and notes what is answered.
-fn walk(
+async fn walk(
     answer: &mut Answer,
     config: &GateConfig,
     policy: &Policy,
     arrival: &Arrival,
     hosts: &HostRule,
     mut first_message: Option<String>,
-) -> anyhow::Result<()> {
+) {
     let limiter = Limiter::new(config.limits.clone());
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
     let mut decision = policy.decide(arrival, hosts, SystemClock::new().now());
     loop {
         decision = match decision {
             Decision::Admitted(pass) => {
                 answer.subject = Some(pass.identity().subject().to_owned());
                 answer.carrier = pass.carrier();
-                return Ok(());
+                return;
             }
             Decision::Refused(why) => {
                 answer.carrier = why.carrier;
                 answer.subject = why.identity.map(|identity| identity.subject().to_owned());
                 answer.outcome = refused(why.refusal, policy, arrival);
-                return Ok(());
+                return;
             }
             Decision::FirstMessage => {
                 let Some(secret) = first_message.take() else {
                     answer.outcome = Outcome::AwaitsFirstMessage;
-                    return Ok(());
+                    return;
                 };
                 let credential = Credential::new(secret, CarrierKind::FirstMessage);
                 let now = SystemClock::new().now();
@@ -139,7 +133,7 @@ fn walk(
             Decision::Throttle(question) => question.ask(&limiter),
             Decision::Verify(question) => {
                 answer.verifier = Some(question.verifier().to_owned());
-                runtime.block_on(question.ask())
+                question.ask().await
             }
             Decision::Standing(question) => question.answer(Ok(())),
             Decision::Authorise(question) => question.answer(Ok(())),
@@ -332,7 +326,7 @@ mod tests {
 
     use super::*;
 
-    fn decided(path: &str, host: &str) -> Value {
+    async fn decided(path: &str, host: &str) -> Value {
         let route = |path: &str| Route {
             pattern: Pattern::parse(path).expect("a pattern"),
             policy: Arc::new(Policy::new(path, Auth::Public)),
@@ -354,23 +348,26 @@ mod tests {
             hosts: Arc::new(HostRule::Loopback),
             first_message: None,
         };
-        answer(&config, question).expect("an answer").to_json()
+        answer(&config, question).await.to_json()
     }
 
-    #[test]
-    fn a_path_has_the_route_that_the_gate_gives_it() {
-        assert_eq!(decided("/public/x", "localhost")["route"], "/public/*");
+    #[tokio::test]
+    async fn a_path_has_the_route_that_the_gate_gives_it() {
+        assert_eq!(
+            decided("/public/x", "localhost").await["route"],
+            "/public/*"
+        );
         for path in ["/public/../admin", "//admin", "/%61dmin", "/nowhere"] {
-            let answer = decided(path, "localhost");
+            let answer = decided(path, "localhost").await;
             assert_eq!(answer["code"], "resource_unknown", "{path}");
             assert_eq!(answer["rules"][0]["outcome"], "pass", "{path}");
             assert_eq!(answer["rules"][1]["outcome"], "not reached", "{path}");
         }
     }
 
-    #[test]
-    fn where_no_route_is_the_host_counts_all_the_same() {
-        let answer = decided("/nowhere", "rebound.example");
+    #[tokio::test]
+    async fn where_no_route_is_the_host_counts_all_the_same() {
+        let answer = decided("/nowhere", "rebound.example").await;
         assert_eq!(answer["code"], "host_forbidden");
         assert_eq!(answer["rules"][0]["outcome"], "fail");
     }

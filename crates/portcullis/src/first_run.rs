@@ -109,6 +109,7 @@ impl FirstRun {
         let mut timeouts = Timeouts::default();
         timeouts.drain = overrides.drain.unwrap_or(timeouts.drain);
         Ok(Settings {
+            keys: Vec::new(),
             gate: GateConfig {
                 routes,
                 limits: Limits::default(),

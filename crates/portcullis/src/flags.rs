@@ -97,6 +97,7 @@ pub(crate) fn settings(args: &GateArgs, overrides: &Overrides) -> anyhow::Result
     let mut timeouts = Timeouts::default();
     timeouts.drain = overrides.drain.unwrap_or(timeouts.drain);
     Ok(Settings {
+        keys: Vec::new(),
         gate: GateConfig {
             routes: vec![route],
             limits: Limits::default(),
@@ -186,7 +187,7 @@ fn verifier(
         }
         WsAuthPlan::Signed { secret_file, skew } => {
             let file = kept.secret(secret_file.clone())?;
-            let recipe = Recipe::Jwt(JwtRecipe {
+            let recipe = Recipe::HmacJwt(JwtRecipe {
                 name: "signed-bearer-token".into(),
                 algorithm: Algorithm::Hs256,
                 secrets: vec![HmacSecret::from_file(&file)?],

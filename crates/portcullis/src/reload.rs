@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use portcullis_gateway::Gate;
+use portcullis_verifiers::jwks::Keys;
 
 use crate::config::{ListenerPlan, Settings};
 use crate::first_run::FirstRun;
@@ -23,6 +24,7 @@ pub(crate) struct Reloader {
     source: Source,
     listeners: Vec<ListenerPlan>,
     admin: Option<SocketAddr>,
+    keys: Vec<Keys>,
 }
 
 impl Reloader {
@@ -32,6 +34,7 @@ impl Reloader {
             source,
             listeners: settings.listeners.clone(),
             admin: settings.admin,
+            keys: settings.keys.clone(),
         }
     }
 
@@ -41,8 +44,8 @@ impl Reloader {
     }
 
     /// Reloads, and says in the log how it went. Without new settings, the old ones stay.
-    pub(crate) fn reload(&self, gate: &Gate) -> Option<Settings> {
-        let settings = match self.source.load(&self.listeners) {
+    pub(crate) fn reload(&mut self, gate: &Gate) -> Option<Settings> {
+        let settings = match self.source.load(&self.listeners, &self.keys) {
             Ok(settings) => settings,
             Err(error) => {
                 let why = explain_error(&error, false);
@@ -58,6 +61,7 @@ impl Reloader {
             tracing::warn!(target: "portcullis::reload", "the admin listener has changed; restart to move it");
         }
         self.take_certificates(&settings.listeners);
+        self.keys.clone_from(&settings.keys);
         let ended = gate.reload(settings.gate.clone());
         for warning in settings.gate.warnings.iter().chain(&settings.notes) {
             tracing::warn!(target: "portcullis", "{warning}");

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use portcullis_gateway::{BoundAddress, Gate, Services, StartError, StartOptions};
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::admin::Admin;
@@ -19,22 +20,31 @@ use crate::output::{self, Exit};
 use crate::reload::{Reloader, Watch};
 use crate::settings::Source;
 
-/// Serves until a signal ends it.
+/// The program's own runtime, of one thread, which is driven while somebody waits on it.
+///
+/// # Errors
+///
+/// Why it cannot start.
+pub(crate) fn runtime() -> anyhow::Result<Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start a runtime")
+}
+
+/// Serves until a signal ends it. What is around the gate runs on `runtime`.
 ///
 /// # Errors
 ///
 /// Why it cannot start.
 pub(crate) fn run(
+    runtime: &Runtime,
     source: Source,
     settings: &Settings,
     workers: Option<NonZeroUsize>,
 ) -> anyhow::Result<Exit> {
     let workers = workers.map_or_else(cores, NonZeroUsize::get);
     let admin = settings.admin.map(Admin::bind).transpose()?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start a runtime")?;
     let listeners = settings.listeners.iter().map(|plan| plan.listener.clone());
     let gate = Gate::start(
         settings.gate.clone(),

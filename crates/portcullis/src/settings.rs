@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::bail;
+use portcullis_verifiers::jwks::Keys;
 
 use crate::cli::gate::GateArgs;
-use crate::config::{self, ListenerPlan, LoadError, Overrides, Settings};
+use crate::config::{self, ListenerPlan, LoadError, Outside, Overrides, Settings};
 use crate::first_run::FirstRun;
 use crate::flags;
 
@@ -16,6 +17,7 @@ pub(crate) struct Source {
     args: GateArgs,
     rest: Rest,
     kind: Kind,
+    outside: Outside,
 }
 
 /// What the flags of `serve` say besides.
@@ -37,19 +39,25 @@ enum Kind {
 }
 
 impl Source {
-    /// Finds out what the flags ask for: a file, a route of their own, or the first run.
+    /// Finds out what the flags ask for: a file, a route of their own, or the first run. Verifiers ask
+    /// those `outside`.
     ///
     /// # Errors
     ///
     /// The flags that contradict each other, and why a first run is not possible.
-    pub(crate) fn new(args: GateArgs, rest: Rest) -> anyhow::Result<Self> {
+    pub(crate) fn new(args: GateArgs, rest: Rest, outside: Outside) -> anyhow::Result<Self> {
         flags::check(&args)?;
         let kind = match &args.config {
             Some(path) => Kind::File(path.clone()),
             None if args.describes_a_route() => Kind::Flags,
             None => Kind::FirstRun(FirstRun::prepare(rest.state_dir.as_deref())?),
         };
-        Ok(Self { args, rest, kind })
+        Ok(Self {
+            args,
+            rest,
+            kind,
+            outside,
+        })
     }
 
     /// The first run, if this is one.
@@ -60,12 +68,17 @@ impl Source {
         }
     }
 
-    /// Reads the settings, at first, or once more for a gate that runs with the listeners `running`.
+    /// Reads the settings, at first, or once more for a gate that runs with the listeners `running` and
+    /// has the keys `known`.
     ///
     /// # Errors
     ///
     /// What is wrong with them.
-    pub(crate) fn load(&self, running: &[ListenerPlan]) -> anyhow::Result<Settings> {
+    pub(crate) fn load(
+        &self,
+        running: &[ListenerPlan],
+        known: &[Keys],
+    ) -> anyhow::Result<Settings> {
         let names_listeners = !self.args.listen.is_empty();
         let listeners = match &self.kind {
             Kind::File(_) if !names_listeners => Vec::new(),
@@ -76,11 +89,12 @@ impl Source {
             allow_unauthenticated_remote: self.args.dangerously_allow_unauthenticated_remote,
             listeners,
             running: running.to_vec(),
+            known: known.to_vec(),
             admin: self.rest.admin,
             drain: self.rest.drain,
         };
         let mut settings = match &self.kind {
-            Kind::File(path) => config::load(path, &overrides)?,
+            Kind::File(path) => config::load(path, &overrides, &self.outside)?,
             Kind::Flags => flags::settings(&self.args, &overrides)?,
             Kind::FirstRun(run) => run.settings(&overrides)?,
         };

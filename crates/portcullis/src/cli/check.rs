@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use crate::config::{self, LoadError, Overrides, Settings};
+use crate::config::{self, LoadError, Outside, Overrides, Settings};
 use crate::output::{self, Exit};
+use crate::run;
 use crate::settings::auth_required;
 
 /// What `check` takes.
@@ -50,7 +51,10 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<Exit> {
         allow_unauthenticated_remote: args.dangerously_allow_unauthenticated_remote,
         ..Overrides::default()
     };
-    match config::load(&args.config, &overrides) {
+    // Nobody is asked: what is on other machines is not what is wrong with a file.
+    let runtime = run::runtime()?;
+    let outside = Outside::new(runtime.handle().clone());
+    match config::load(&args.config, &overrides, &outside) {
         Ok(settings) => {
             let file = args.config.display().to_string();
             output::data(good(&file, &settings, args.json));

@@ -9,9 +9,10 @@ use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Uri, header};
 
 use super::gate::GateArgs;
-use crate::config::{ListenerPlan, Settings};
+use crate::config::{ListenerPlan, Outside, Settings};
 use crate::explain::{Question, answer, render};
 use crate::output::{self, Exit};
+use crate::run;
 use crate::settings::{Rest, Source};
 
 /// What `explain` takes.
@@ -86,7 +87,10 @@ pub(crate) fn run(args: ExplainArgs) -> anyhow::Result<Exit> {
             "say what is asked, with --config FILE or with the flags of `serve`, such as --upstream URL"
         );
     }
-    let settings = Source::new(args.gate.clone(), Rest::default())?.load(&[])?;
+    let runtime = run::runtime()?;
+    let outside = Outside::new(runtime.handle().clone());
+    let source = Source::new(args.gate.clone(), Rest::default(), outside)?;
+    let settings = source.load(&[], &[])?;
     let plan = listener(&settings, &args.url).context("there is no listener")?;
     let question = Question {
         head: head(&args, plan)?,
@@ -94,7 +98,7 @@ pub(crate) fn run(args: ExplainArgs) -> anyhow::Result<Exit> {
         hosts: plan.listener.hosts.clone(),
         first_message: args.first_message,
     };
-    let answer = answer(&settings.gate, question)?;
+    let answer = runtime.block_on(answer(&settings.gate, question));
     output::data(if args.json {
         format!("{:#}\n", answer.to_json())
     } else {

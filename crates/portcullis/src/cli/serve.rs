@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::gate::GateArgs;
-use crate::config;
+use crate::config::{self, Outside};
 use crate::logging::{self, LogFormat};
 use crate::output::Exit;
 use crate::run;
@@ -67,10 +67,12 @@ pub(crate) fn run(args: ServeArgs) -> anyhow::Result<Exit> {
         drain: args.drain_timeout,
         state_dir: args.state_dir,
     };
-    let source = Source::new(args.gate, rest)?;
-    let settings = source.load(&[])?;
+    let runtime = run::runtime()?;
+    let outside = Outside::new(runtime.handle().clone());
+    let source = Source::new(args.gate, rest, outside)?;
+    let settings = source.load(&[], &[])?;
     logging::start(args.log_format)?;
-    run::run(source, &settings, args.workers)
+    run::run(&runtime, source, &settings, args.workers)
 }
 
 fn time(text: &str) -> Result<Duration, String> {

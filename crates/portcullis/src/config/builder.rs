@@ -8,29 +8,38 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use portcullis_boundary::limits::Rate;
-use portcullis_verifiers::ConfigError;
+use portcullis_verifiers::jwks::Keys;
 use portcullis_verifiers::secret_file::SecretFile;
+use portcullis_verifiers::{ConfigError, Outbound};
 
 use super::at::At;
+use super::outside::Outside;
 use super::paths::expand_in;
 use super::problem::Problem;
 use super::values::{self, BadValue};
 
 /// Collects what is wrong, which files were read, and what the operator should be warned of.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Builder {
     folder: PathBuf,
+    outside: Outside,
+    /// The keys that a running gate has already.
+    pub(crate) known: Vec<Keys>,
     pub(crate) problems: Vec<Problem>,
     pub(crate) files: BTreeSet<PathBuf>,
     pub(crate) warnings: Vec<String>,
 }
 
 impl Builder {
-    /// Paths are relative to `folder`.
-    pub(crate) fn new(folder: &Path) -> Self {
+    /// Paths are relative to `folder`; `known` are the keys that a running gate has already.
+    pub(crate) fn new(folder: &Path, outside: &Outside, known: &[Keys]) -> Self {
         Self {
             folder: folder.to_owned(),
-            ..Self::default()
+            outside: outside.clone(),
+            known: known.to_owned(),
+            problems: Vec::new(),
+            files: BTreeSet::new(),
+            warnings: Vec::new(),
         }
     }
 
@@ -67,11 +76,33 @@ impl Builder {
                 Some(file)
             }
             Err(error) => {
-                let (what, mend) = secret_problem(&error, &written.value);
-                self.report(Problem::new(what, mend).at(&written.span));
+                self.refuse_secret(&error, written);
                 None
             }
         }
+    }
+
+    /// The path of a secret that is read whenever it is needed, and so not watched. It must be there
+    /// now.
+    pub(crate) fn secret_for_later(&mut self, written: &At<String>) -> Option<PathBuf> {
+        let path = expand_in(&self.folder, &written.value);
+        match SecretFile::read(path.clone()) {
+            Ok(file) => {
+                self.warn_of(&file);
+                Some(path)
+            }
+            Err(error) => {
+                self.refuse_secret(&error, written);
+                None
+            }
+        }
+    }
+
+    /// Asks others, for what stands at `place`.
+    pub(crate) fn outbound<T>(&mut self, place: &At<T>) -> Option<Outbound> {
+        let outbound = self.outside.outbound();
+        let mend = "this has to do with the machine: are its certificate authorities installed?";
+        self.take(outbound, place, mend)
     }
 
     /// The bytes of a file that is no secret.

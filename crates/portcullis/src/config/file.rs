@@ -10,6 +10,10 @@ use serde::Deserialize;
 use super::at::At;
 use super::scalar::{Names, Scalar};
 
+mod verifier;
+
+pub(crate) use self::verifier::{Algorithm, Issuer, KeyTimes, Method, Verifier, VerifierKind};
+
 /// The configuration of a gate.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -78,59 +82,6 @@ pub(crate) enum ClientAuth {
     Optional,
     /// They must.
     Required,
-}
-
-/// Who says whether a credential is true.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Verifier {
-    /// What it reads.
-    pub(crate) kind: At<VerifierKind>,
-    /// `capability-token`: a file that holds one token.
-    pub(crate) token_file: Option<At<String>>,
-    /// `capability-token`: the SHA-256 of the token, in hex.
-    pub(crate) token_sha256: Option<At<String>>,
-    /// `capability-token`: a file with a `name:token` in each line.
-    pub(crate) tokens_file: Option<At<String>>,
-    /// `capability-token`: who comes with the token.
-    pub(crate) subject: Option<At<String>>,
-    /// `capability-token`: what who comes with the token may do.
-    pub(crate) scopes: Option<At<Vec<String>>>,
-    /// `hmac-jwt`: the one algorithm that is taken.
-    pub(crate) algorithm: Option<At<Algorithm>>,
-    /// `hmac-jwt`: files with a secret each, of at least 32 bytes. Several for rotation.
-    pub(crate) secret_files: Option<At<Vec<At<String>>>>,
-    /// `hmac-jwt`: the `iss` that a token must have.
-    pub(crate) issuer: Option<At<String>>,
-    /// `hmac-jwt`: the `aud` that a token must have.
-    pub(crate) audience: Option<At<String>>,
-    /// `hmac-jwt`: how far clocks may be apart; 30s by default.
-    pub(crate) max_clock_skew: Option<At<String>>,
-}
-
-/// What a verifier reads.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum VerifierKind {
-    /// Opaque tokens.
-    CapabilityToken,
-    /// JSON Web Tokens signed with a shared secret.
-    HmacJwt,
-}
-
-/// The algorithms of `hmac-jwt`.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq)]
-pub(crate) enum Algorithm {
-    /// HMAC with SHA-256.
-    #[default]
-    #[serde(rename = "HS256")]
-    Hs256,
-    /// HMAC with SHA-384.
-    #[serde(rename = "HS384")]
-    Hs384,
-    /// HMAC with SHA-512.
-    #[serde(rename = "HS512")]
-    Hs512,
 }
 
 /// A path pattern with a policy and an upstream.

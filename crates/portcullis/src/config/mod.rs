@@ -8,6 +8,7 @@ mod at;
 mod builder;
 mod file;
 mod listeners;
+mod outside;
 mod paths;
 mod problem;
 mod read;
@@ -27,10 +28,12 @@ use std::path::{Path, PathBuf};
 
 use portcullis_boundary::limits::Limits;
 use portcullis_gateway::config::{GateConfig, Room, Timeouts};
+use portcullis_verifiers::jwks::Keys;
 
 use self::builder::Builder;
 pub(crate) use self::file::ClientAuth;
 pub(crate) use self::listeners::{DEFAULT_URL, ListenerPlan, host_name, open};
+pub(crate) use self::outside::Outside;
 pub(crate) use self::paths::{expand, home};
 use self::problem::Problem;
 pub(crate) use self::problem::Problems;
@@ -40,8 +43,7 @@ pub(crate) use self::schema::schema;
 pub(crate) use self::upstreams::{bearer, target};
 pub(crate) use self::urls::{ListenUrl, UpstreamUrl};
 pub(crate) use self::values::duration;
-pub(crate) use self::verifiers::JwtRecipe;
-pub(crate) use self::verifiers::Recipe;
+pub(crate) use self::verifiers::{JwtRecipe, Recipe};
 
 /// All that the program needs to start or to reload a gate.
 #[derive(Clone, Debug)]
@@ -52,6 +54,8 @@ pub(crate) struct Settings {
     pub(crate) listeners: Vec<ListenerPlan>,
     /// Where operators find it.
     pub(crate) admin: Option<SocketAddr>,
+    /// The keys of the issuers whose tokens it takes.
+    pub(crate) keys: Vec<Keys>,
     /// The files that it was read from; when one changes, it is read again.
     pub(crate) files: Vec<PathBuf>,
     /// What the operator should be told at start, beside the gate's own warnings.
@@ -69,6 +73,8 @@ pub(crate) struct Overrides {
     pub(crate) listeners: Vec<ListenerPlan>,
     /// On a reload, the listeners of the gate that runs: they stay as they are, whatever is read.
     pub(crate) running: Vec<ListenerPlan>,
+    /// And its keys, which are taken over where an issuer's are not asked for in another way.
+    pub(crate) known: Vec<Keys>,
     /// The admin listener, instead of the file's.
     pub(crate) admin: Option<SocketAddr>,
     /// How long draining may take, instead of the file's.
@@ -95,13 +101,18 @@ pub(crate) enum LoadError {
 }
 
 /// Reads the file at `path`.
-pub(crate) fn load(path: &Path, overrides: &Overrides) -> Result<Settings, LoadError> {
+pub(crate) fn load(
+    path: &Path,
+    overrides: &Overrides,
+    outside: &Outside,
+) -> Result<Settings, LoadError> {
     let text = std::fs::read_to_string(path).map_err(|error| LoadError::Unreadable {
         path: path.to_owned(),
         error,
     })?;
     let folder = path.parent().unwrap_or_else(|| Path::new(""));
-    let mut settings = parse(&path.display().to_string(), folder, &text, overrides)?;
+    let name = path.display().to_string();
+    let mut settings = parse(&name, folder, &text, overrides, outside)?;
     settings.files.push(path.to_owned());
     Ok(settings)
 }
@@ -112,10 +123,11 @@ pub(crate) fn parse(
     folder: &Path,
     text: &str,
     overrides: &Overrides,
+    outside: &Outside,
 ) -> Result<Settings, LoadError> {
     let wrong = |problems| LoadError::Wrong(Problems::new(name, text, problems));
     let file = read::read(text).map_err(|problem| wrong(vec![problem]))?;
-    let mut builder = Builder::new(folder);
+    let mut builder = Builder::new(folder, outside, &overrides.known);
     let settings = build(&mut builder, &file, overrides);
     builder
         .problems
@@ -201,7 +213,9 @@ fn build(builder: &mut Builder, file: &file::File, overrides: &Overrides) -> Opt
     if !builder.problems.is_empty() {
         return None;
     }
+    let keys = verifiers.values().flatten().flat_map(Recipe::keys);
     Some(Settings {
+        keys: keys.filter(|_| required).collect(),
         gate: GateConfig {
             routes,
             limits,

@@ -13,14 +13,11 @@ use portcullis_gateway::config::{Pattern, Route};
 
 use super::at::At;
 use super::builder::Builder;
-use super::file::{self, VerifierKind};
+use super::file;
 use super::problem::Problem;
 use super::scalar::Names;
-use super::verifiers::Recipe;
+use super::verifiers::{Recipe, Recipes, Shape};
 use super::{suggest, upstreams, values};
-
-/// The verifiers of a file, by name.
-pub(super) type Recipes<'a> = BTreeMap<&'a str, Option<Recipe>>;
 
 /// The routes of a file. `required` is the switch of authentication.
 pub(super) fn build(
@@ -154,8 +151,8 @@ fn auth(
     }
 }
 
-/// The route's verifiers. Capability tokens have any shape, so their verifier comes last, and one
-/// for JWTs leaves it the rest.
+/// The route's verifiers. One that recognises any shape comes last, and one for JWTs leaves it the
+/// rest.
 fn chosen(
     builder: &mut Builder,
     route: &file::Route,
@@ -169,13 +166,17 @@ fn chosen(
             Some(Some(recipe)) => {
                 let rival = recipes
                     .iter()
-                    .find(|(_, other)| other.kind() == recipe.kind());
-                if let Some((first, _)) = rival {
+                    .find(|(_, other)| other.shape() == recipe.shape());
+                if let Some((first, rival)) = rival {
                     let what = format!(
                         "`{}` would never be asked: `{}` reads the same shape",
                         name.value, first.value
                     );
-                    let mend = "name one of them, and put all tokens or secrets into that verifier";
+                    let mend = if rival.kind() == recipe.kind() {
+                        "name one of them, and put all tokens, secrets or issuers into that verifier"
+                    } else {
+                        "name one of them; a route with a longer path may name the other"
+                    };
                     let problem = Problem::new(what, mend).at(&name.span);
                     builder.report(problem.beside(&first.span, "this one is asked"));
                     is_whole = false;
@@ -192,7 +193,7 @@ fn chosen(
             }
         }
     }
-    recipes.sort_by_key(|(_, recipe)| recipe.kind() == VerifierKind::CapabilityToken);
+    recipes.sort_by_key(|(_, recipe)| recipe.shape() == Shape::Any);
     let alone = recipes.len() == 1;
     let keeps_claims = !route.claims.is_empty();
     let made = recipes.iter().map(|(name, recipe)| {

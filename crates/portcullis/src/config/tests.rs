@@ -7,6 +7,13 @@ use tempfile::TempDir;
 
 use super::*;
 
+mod verifiers;
+
+/// The key set of RFC 7517, appendix A.1, as far as it is signed with.
+const KEYS: &str = r#"{"keys": [{"kty": "EC", "crv": "P-256", "kid": "1",
+    "x": "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4",
+    "y": "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}]}"#;
+
 /// A folder with the files that the texts below name.
 fn folder() -> TempDir {
     let folder = tempfile::tempdir().expect("a folder");
@@ -19,7 +26,14 @@ fn folder() -> TempDir {
     put("short.txt", "too short\n");
     put("blank.txt", " \n");
     put("not.pem", "no PEM at all\n");
+    put("keys.json", KEYS);
+    put("oct.json", r#"{"keys": [{"kty": "oct", "k": "c2VjcmV0"}]}"#);
     folder
+}
+
+/// Nobody outside is ever asked here.
+fn outside() -> Outside {
+    Outside::new(crate::run::runtime().expect("a runtime").handle().clone())
 }
 
 fn read(text: &str) -> Result<Settings, LoadError> {
@@ -29,6 +43,7 @@ fn read(text: &str) -> Result<Settings, LoadError> {
         folder.path(),
         text,
         &Overrides::default(),
+        &outside(),
     )
 }
 
@@ -59,6 +74,8 @@ fn the_sample_is_good() {
         ("tokens", "ada:one\n"),
         ("jwt", "0123456789abcdef0123456789abcdef"),
         ("upstream", "up"),
+        ("google", "access"),
+        ("client", "secret"),
     ] {
         fs::write(folder.path().join("secrets").join(name), content).expect("written");
     }
@@ -67,6 +84,7 @@ fn the_sample_is_good() {
         folder.path(),
         &sample,
         &Overrides::default(),
+        &outside(),
     );
     let settings = settings.map_err(|error| match error {
         LoadError::Wrong(problems) => problems.render(false),
@@ -109,14 +127,14 @@ fn without_authentication_strangers_are_kept_out_until_somebody_says_otherwise()
         auth_required: Some(false),
         ..Overrides::default()
     };
-    let refused = parse("f", folder.path(), &text, &switched_off).map(drop);
+    let refused = parse("f", folder.path(), &text, &switched_off, &outside()).map(drop);
     let told = refused.expect_err("nobody allowed it").to_string();
     assert!(told.contains("unset `PORTCULLIS_AUTH_REQUIRED`"), "{told}");
     let overrides = Overrides {
         allow_unauthenticated_remote: true,
         ..Overrides::default()
     };
-    let settings = parse("f", folder.path(), &text, &overrides).expect("allowed");
+    let settings = parse("f", folder.path(), &text, &overrides, &outside()).expect("allowed");
     assert_eq!(settings.gate.warnings.len(), 1);
     assert!(
         settings
@@ -131,7 +149,8 @@ fn without_authentication_strangers_are_kept_out_until_somebody_says_otherwise()
 fn a_reload_opens_no_listener_to_strangers_whatever_it_says_of_listeners() {
     let listener = |url: &str| format!("[[listener]]\nurl = \"{url}\"\n") + &route("");
     let folder = folder();
-    let load = |text: &str, overrides: &Overrides| parse("f", folder.path(), text, overrides);
+    let load =
+        |text: &str, overrides: &Overrides| parse("f", folder.path(), text, overrides, &outside());
     let running = read(&listener("ws://0.0.0.0:0")).expect("good").listeners;
     let mut overrides = Overrides {
         running,

@@ -1,0 +1,33 @@
+//! How verifiers ask others.
+
+use std::sync::{Arc, OnceLock};
+
+use portcullis_verifiers::{ConfigError, Outbound};
+use tokio::runtime::Handle;
+
+/// Those outside of the gate, whom verifiers ask. It outlives reloads, as the connections to them do.
+#[derive(Clone, Debug)]
+pub(crate) struct Outside {
+    runtime: Handle,
+    outbound: Arc<OnceLock<Outbound>>,
+}
+
+impl Outside {
+    /// Asks on `runtime`, as long as it is driven.
+    pub(crate) fn new(runtime: Handle) -> Self {
+        Self {
+            runtime,
+            outbound: Arc::default(),
+        }
+    }
+
+    /// The one client, which is set up when it is first needed: a gate that asks nobody needs neither
+    /// its memory nor the system's authorities.
+    pub(super) fn outbound(&self) -> Result<Outbound, ConfigError> {
+        if let Some(outbound) = self.outbound.get() {
+            return Ok(outbound.clone());
+        }
+        let outbound = Outbound::new(self.runtime.clone())?;
+        Ok(self.outbound.get_or_init(|| outbound).clone())
+    }
+}
