@@ -4,6 +4,7 @@
 //! served on loopback.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -19,13 +20,14 @@ use portcullis_gateway::config::{
 use portcullis_verifiers::CapabilityTokens;
 use portcullis_verifiers::secret_file::SecretFile;
 
-use crate::config::{self, Overrides, Settings};
+use crate::config::{self, AdminPlan, LedgerPlan, Overrides, Settings};
 use crate::demo::{Pages, Trials};
 use crate::secrets;
 
 /// What the first run serves, kept for reloads.
 #[derive(Clone, Debug)]
 pub(crate) struct FirstRun {
+    folder: PathBuf,
     token_file: PathBuf,
     trials: Trials,
 }
@@ -61,6 +63,7 @@ impl FirstRun {
             Ok(()) | Err(_) => {}
         }
         Ok(Self {
+            folder,
             token_file,
             trials: Trials::new()?,
         })
@@ -106,6 +109,10 @@ impl FirstRun {
         } else {
             Vec::new()
         };
+        let admin = overrides.admin.map(|listen| admin(&token, listen));
+        let admin = admin.transpose()?;
+        let ledger = admin.as_ref().map(|_| LedgerPlan::in_folder(&self.folder));
+        let ledger = ledger.transpose().map_err(anyhow::Error::msg)?;
         let mut timeouts = Timeouts::default();
         timeouts.drain = overrides.drain.unwrap_or(timeouts.drain);
         Ok(Settings {
@@ -118,7 +125,8 @@ impl FirstRun {
                 warnings,
             },
             listeners: overrides.listeners.clone(),
-            admin: overrides.admin,
+            admin,
+            ledger,
             files: vec![self.token_file.clone()],
             notes: token
                 .warning()
@@ -140,6 +148,19 @@ impl FirstRun {
     }
 }
 
+/// The admin API, for whoever has the token: it is the operator's own.
+fn admin(token: &SecretFile, listen: SocketAddr) -> anyhow::Result<AdminPlan> {
+    let scopes = std::iter::once(config::ADMIN_SCOPE).collect();
+    let verifier = CapabilityTokens::from_token("token", token.expose())?.with_scopes(scopes);
+    Ok(AdminPlan {
+        listen,
+        api: Some(config::admin_policy(
+            vec![Arc::new(verifier)],
+            config::ADMIN_SCOPE,
+        )),
+    })
+}
+
 fn echo(token: &SecretFile) -> anyhow::Result<Route> {
     let verifier = CapabilityTokens::from_token("token", token.expose())?;
     let auth = Auth::Required {
@@ -157,7 +178,7 @@ fn echo(token: &SecretFile) -> anyhow::Result<Route> {
 
 /// `$XDG_STATE_HOME/portcullis`, or `~/.local/state/portcullis`. A relative one does not count, as
 /// the XDG Base Directory Specification says.
-fn default_folder() -> Option<PathBuf> {
+pub(crate) fn default_folder() -> Option<PathBuf> {
     let named = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from);
     let state = named.filter(|path| path.is_absolute());
     let state = state.or_else(|| Some(config::home()?.join(".local/state")))?;

@@ -20,7 +20,8 @@ use portcullis_verifiers::{CapabilityTokens, ConfigError};
 
 use crate::cli::gate::{GateArgs, SignalArg, WsAuth};
 use crate::config::{
-    self, ClientAuth, JwtRecipe, ListenUrl, ListenerPlan, Overrides, Recipe, Settings, UpstreamUrl,
+    self, AdminPlan, ClientAuth, JwtRecipe, ListenUrl, ListenerPlan, Overrides, Recipe, Settings,
+    UpstreamUrl,
 };
 
 const NEEDS_AUTH: &str =
@@ -106,7 +107,10 @@ pub(crate) fn settings(args: &GateArgs, overrides: &Overrides) -> anyhow::Result
             warnings,
         },
         listeners: overrides.listeners.clone(),
-        admin: overrides.admin,
+        admin: overrides
+            .admin
+            .map(|listen| AdminPlan { listen, api: None }),
+        ledger: None,
         files: kept.files,
         notes: kept.notes,
     })

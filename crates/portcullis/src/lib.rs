@@ -18,5 +18,6 @@ mod reload;
 mod run;
 mod secrets;
 mod settings;
+mod state;
 
 pub use self::cli::main;

@@ -6,11 +6,13 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use portcullis_gateway::Gate;
 use portcullis_verifiers::jwks::Keys;
 
+use crate::admin::api::Api;
 use crate::config::{ListenerPlan, Settings};
 use crate::first_run::FirstRun;
 use crate::settings::{Source, explain_error};
@@ -25,15 +27,20 @@ pub(crate) struct Reloader {
     listeners: Vec<ListenerPlan>,
     admin: Option<SocketAddr>,
     keys: Vec<Keys>,
+    api: Option<Api>,
+    ledger: Option<String>,
 }
 
 impl Reloader {
-    /// Reads from `source`, for a gate that started with `settings`.
-    pub(crate) fn new(source: Source, settings: &Settings) -> Self {
+    /// Reads from `source`, for a gate that started with `settings`, and with an admin API or
+    /// without.
+    pub(crate) fn new(source: Source, settings: &Settings, api: Option<Api>) -> Self {
         Self {
             source,
             listeners: settings.listeners.clone(),
-            admin: settings.admin,
+            admin: settings.admin.as_ref().map(|plan| plan.listen),
+            api,
+            ledger: fingerprint(settings),
             keys: settings.keys.clone(),
         }
     }
@@ -57,9 +64,13 @@ impl Reloader {
         for what in needs_restart(&self.listeners, &settings.listeners) {
             tracing::warn!(target: "portcullis::reload", "{what}");
         }
-        if settings.admin != self.admin {
+        if fingerprint(&settings) != self.ledger {
+            tracing::warn!(target: "portcullis::reload", "the ledger has changed; restart to move there");
+        }
+        if settings.admin.as_ref().map(|plan| plan.listen) != self.admin {
             tracing::warn!(target: "portcullis::reload", "the admin listener has changed; restart to move it");
         }
+        self.take_admins(&settings);
         self.take_certificates(&settings.listeners);
         self.keys.clone_from(&settings.keys);
         let ended = gate.reload(settings.gate.clone());
@@ -69,6 +80,18 @@ impl Reloader {
         let routes = settings.gate.routes.len();
         tracing::info!(target: "portcullis::reload", routes, sessions_ended = ended, "reloaded");
         Some(settings)
+    }
+
+    /// Who may use the admin API now.
+    fn take_admins(&self, fresh: &Settings) {
+        let policy = fresh.admin.as_ref().and_then(|plan| plan.api.as_ref());
+        match (&self.api, policy) {
+            (Some(api), Some(policy)) => api.set_policy(Arc::clone(policy)),
+            (None, None) => {}
+            (Some(_), None) | (None, Some(_)) => {
+                tracing::warn!(target: "portcullis::reload", "the admin API begins or ends with a restart");
+            }
+        }
     }
 
     /// New certificates count for new connections.
@@ -81,6 +104,13 @@ impl Reloader {
             }
         }
     }
+}
+
+fn fingerprint(settings: &Settings) -> Option<String> {
+    settings
+        .ledger
+        .as_ref()
+        .map(|plan| plan.fingerprint.clone())
 }
 
 /// What was changed of the listeners and does not count before a restart.

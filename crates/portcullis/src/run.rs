@@ -13,12 +13,14 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::admin::Admin;
+use crate::admin::api::Api;
 use crate::banner::{self, Place};
 use crate::config::{ListenerPlan, Settings};
 use crate::first_run::FirstRun;
 use crate::output::{self, Exit};
 use crate::reload::{Reloader, Watch};
 use crate::settings::Source;
+use crate::state::State;
 
 /// The program's own runtime, of one thread, which is driven while somebody waits on it.
 ///
@@ -44,7 +46,15 @@ pub(crate) fn run(
     workers: Option<NonZeroUsize>,
 ) -> anyhow::Result<Exit> {
     let workers = workers.map_or_else(cores, NonZeroUsize::get);
-    let admin = settings.admin.map(Admin::bind).transpose()?;
+    let admin = settings.admin.as_ref().map(|plan| Admin::bind(plan.listen));
+    let admin = admin.transpose()?;
+    let state = match &settings.ledger {
+        Some(plan) => {
+            let opened = State::open(plan, source.keys(), runtime.handle());
+            Some(runtime.block_on(opened)?)
+        }
+        None => None,
+    };
     let listeners = settings.listeners.iter().map(|plan| plan.listener.clone());
     let gate = Gate::start(
         settings.gate.clone(),
@@ -57,16 +67,39 @@ pub(crate) fn run(
     );
     let gate = Arc::new(gate.map_err(|error| cannot_start(&error))?);
     runtime.block_on(async {
-        let life = Life::new(Arc::clone(&gate), source, settings)?;
+        let api = api(settings, state.as_ref());
+        let life = Life::new(Arc::clone(&gate), source, settings, api.clone())?;
         say_open(&gate, settings, admin.as_ref(), life.reloader.first_run())?;
-        match admin {
-            Some(admin) => tokio::select! {
-                exit = life.live() => Ok(exit),
-                failed = admin.serve(Arc::clone(&gate)) => Err(failed),
-            },
-            None => Ok(life.live().await),
+        let exit = tokio::select! {
+            exit = life.live() => Ok(exit),
+            failed = serve(admin, gate, api) => Err(failed),
+            () = keep(state.as_ref()) => Err(anyhow!("the ledger is kept for as long as the gate lives")),
+        };
+        if let Some(state) = &state {
+            state.close().await;
         }
+        exit
     })
+}
+
+/// The admin API, where there is one.
+fn api(settings: &Settings, state: Option<&State>) -> Option<Api> {
+    let policy = settings.admin.as_ref()?.api.as_ref()?;
+    Some(Api::new(Arc::clone(policy), state?.ledger()))
+}
+
+async fn serve(admin: Option<Admin>, gate: Arc<Gate>, api: Option<Api>) -> anyhow::Error {
+    match admin {
+        Some(admin) => admin.serve(gate, api).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn keep(state: Option<&State>) {
+    match state {
+        Some(state) => state.keep().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// What happens to a gate while it runs.
@@ -80,14 +113,19 @@ struct Life {
 }
 
 impl Life {
-    fn new(gate: Arc<Gate>, source: Source, settings: &Settings) -> anyhow::Result<Self> {
+    fn new(
+        gate: Arc<Gate>,
+        source: Source,
+        settings: &Settings,
+        api: Option<Api>,
+    ) -> anyhow::Result<Self> {
         let what = "cannot listen for signals";
         Ok(Self {
             gate,
             ends: Ends::new().context(what)?,
             hangups: signal(SignalKind::hangup()).context(what)?,
             watch: Watch::new(&settings.files),
-            reloader: Reloader::new(source, settings),
+            reloader: Reloader::new(source, settings, api),
             drain_timeout: settings.gate.timeouts.drain,
         })
     }

@@ -8,8 +8,9 @@ use portcullis_verifiers::jwks::Keys;
 
 use crate::cli::gate::GateArgs;
 use crate::config::{self, ListenerPlan, LoadError, Outside, Overrides, Settings};
-use crate::first_run::FirstRun;
+use crate::first_run::{self, FirstRun};
 use crate::flags;
+use crate::state::LedgerKeys;
 
 /// Where settings come from.
 #[derive(Debug)]
@@ -68,6 +69,11 @@ impl Source {
         }
     }
 
+    /// Where the verifiers of the settings find the ledger once it is open.
+    pub(crate) const fn keys(&self) -> &LedgerKeys {
+        self.outside.keys()
+    }
+
     /// Reads the settings, at first, or once more for a gate that runs with the listeners `running` and
     /// has the keys `known`.
     ///
@@ -92,6 +98,11 @@ impl Source {
             known: known.to_vec(),
             admin: self.rest.admin,
             drain: self.rest.drain,
+            state_folder: self
+                .rest
+                .state_dir
+                .clone()
+                .or_else(first_run::default_folder),
         };
         let mut settings = match &self.kind {
             Kind::File(path) => config::load(path, &overrides, &self.outside)?,

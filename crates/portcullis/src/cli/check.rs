@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
+use crate::admin::api::openapi;
 use crate::config::{self, LoadError, Outside, Overrides, Settings};
 use crate::output::{self, Exit};
 use crate::run;
@@ -26,6 +27,10 @@ pub(crate) struct CheckArgs {
     #[arg(long, conflicts_with = "json")]
     schema: bool,
 
+    /// Print the OpenAPI document of the admin API instead
+    #[arg(long, conflicts_with_all = ["json", "schema"])]
+    openapi: bool,
+
     /// Let everybody in where strangers can reach the gate, as `serve` would
     #[arg(long)]
     dangerously_allow_unauthenticated_remote: bool,
@@ -44,6 +49,10 @@ Examples:
 pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<Exit> {
     if args.schema {
         output::data(config::schema());
+        return Ok(Exit::Clean);
+    }
+    if args.openapi {
+        output::data(openapi::text());
         return Ok(Exit::Clean);
     }
     let overrides = Overrides {

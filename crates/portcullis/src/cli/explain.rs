@@ -14,6 +14,7 @@ use crate::explain::{Question, answer, render};
 use crate::output::{self, Exit};
 use crate::run;
 use crate::settings::{Rest, Source};
+use crate::state::State;
 
 /// What `explain` takes.
 #[derive(Args, Debug)]
@@ -91,6 +92,9 @@ pub(crate) fn run(args: ExplainArgs) -> anyhow::Result<Exit> {
     let outside = Outside::new(runtime.handle().clone());
     let source = Source::new(args.gate.clone(), Rest::default(), outside)?;
     let settings = source.load(&[], &[])?;
+    if let Some(plan) = &settings.ledger {
+        runtime.block_on(State::open(plan, source.keys(), runtime.handle()))?;
+    }
     let plan = listener(&settings, &args.url).context("there is no listener")?;
     let question = Question {
         head: head(&args, plan)?,

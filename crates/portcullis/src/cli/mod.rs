@@ -5,8 +5,12 @@ mod codes;
 mod completions;
 mod explain;
 pub(crate) mod gate;
+mod key;
+mod operator;
 mod serve;
+mod table;
 mod token;
+mod user;
 
 use std::process::ExitCode;
 
@@ -34,6 +38,12 @@ enum Command {
     /// Make, hash, sign and look into tokens
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// Make, list and take back API keys, at a running gate
+    #[command(subcommand)]
+    Key(key::KeyCommand),
+    /// Say who is a user, what their keys may do, and whether they may enter, at a running gate
+    #[command(subcommand)]
+    User(user::UserCommand),
     /// Print the refusal table, or the tables of close codes for clients
     Codes(codes::CodesArgs),
     /// Print completions for a shell
@@ -48,6 +58,8 @@ Examples:
       A gate before an app-server
   portcullis serve --config portcullis.toml
       A gate as the file says
+  portcullis key new --owner ada --scope chat
+      A key of a gate that runs
 
 Exit codes:
   0  all went well
@@ -66,6 +78,8 @@ pub fn main() -> ExitCode {
         Some(Command::Check(args)) => check::run(&args),
         Some(Command::Explain(args)) => explain::run(*args),
         Some(Command::Token(command)) => token::run(&command),
+        Some(Command::Key(command)) => key::run(&command),
+        Some(Command::User(command)) => user::run(&command),
         Some(Command::Codes(args)) => codes::run(&args),
         Some(Command::Completions(args)) => completions::run(&args, &mut Cli::command()),
     };

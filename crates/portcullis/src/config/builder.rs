@@ -17,6 +17,7 @@ use super::outside::Outside;
 use super::paths::expand_in;
 use super::problem::Problem;
 use super::values::{self, BadValue};
+use crate::state::LedgerKeys;
 
 /// Collects what is wrong, which files were read, and what the operator should be warned of.
 #[derive(Debug)]
@@ -43,6 +44,11 @@ impl Builder {
         }
     }
 
+    /// The keys of the ledger, which may not be open yet.
+    pub(crate) fn keys(&self) -> LedgerKeys {
+        self.outside.keys().clone()
+    }
+
     /// Adds a problem.
     pub(crate) fn report(&mut self, problem: Problem) {
         self.problems.push(problem);
@@ -65,6 +71,17 @@ impl Builder {
         let path = expand_in(&self.folder, &written.value);
         self.files.insert(path.clone());
         path
+    }
+
+    /// The URL of a SQLite with its path in the file's folder; any other as it is.
+    pub(crate) fn sqlite_here(&self, url: String) -> String {
+        match url.strip_prefix("sqlite:") {
+            Some(path) if !path.is_empty() && !path.starts_with(':') => {
+                let path = path.strip_prefix("//").unwrap_or(path);
+                format!("sqlite:{}", expand_in(&self.folder, path).display())
+            }
+            Some(_) | None => url,
+        }
     }
 
     /// The secret in a file.

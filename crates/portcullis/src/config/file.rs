@@ -32,6 +32,8 @@ pub(crate) struct File {
     pub(crate) timeouts: Timeouts,
     /// The listener for operators.
     pub(crate) admin: Option<Admin>,
+    /// What must last: keys, users, revocations, sessions, the audit log.
+    pub(crate) ledger: Option<At<Ledger>>,
 }
 
 /// The one switch of authentication.
@@ -250,12 +252,31 @@ pub(crate) struct Timeouts {
     pub(crate) drain: Option<At<String>>,
 }
 
-/// The listener for operators: `/metrics`, `/healthz`, `/readyz`.
+/// The listener for operators: `/metrics`, `/healthz`, `/readyz`, and the admin API.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Admin {
     /// Its address, as `127.0.0.1:7701`.
     pub(crate) listen: At<String>,
+    /// The verifiers that the admin API asks, in this order. Without any there is no admin API.
+    pub(crate) verifiers: Option<At<Vec<At<String>>>>,
+    /// The scope that a credential must have there; `portcullis:admin` by default.
+    pub(crate) scope: Option<At<String>>,
+}
+
+/// What must last.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Ledger {
+    /// `sqlite:PATH`, or `postgres://USER:PASSWORD@HOST/DATABASE` for several gates. The default is
+    /// a file in the state folder.
+    pub(crate) url: Option<At<String>>,
+    /// A file with the URL, in place of `url`.
+    pub(crate) url_file: Option<At<String>>,
+    /// How long audit entries are kept; 90d by default.
+    pub(crate) keep_audit: Option<At<String>>,
+    /// How long keys are kept that are expired or revoked; 90d by default.
+    pub(crate) keep_keys: Option<At<String>>,
 }
 
 const fn yes() -> bool {

@@ -4,9 +4,11 @@
 //! program needs. Between them each part is built once, and whatever is wrong with it is reported
 //! with its place and its mend; one run tells all that it finds.
 
+mod admin;
 mod at;
 mod builder;
 mod file;
+mod ledger;
 mod listeners;
 mod outside;
 mod paths;
@@ -23,15 +25,16 @@ mod values;
 mod verifiers;
 
 use std::io;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use portcullis_boundary::limits::Limits;
 use portcullis_gateway::config::{GateConfig, Room, Timeouts};
 use portcullis_verifiers::jwks::Keys;
 
+pub(crate) use self::admin::{ADMIN_SCOPE, AdminPlan, admin_policy};
 use self::builder::Builder;
 pub(crate) use self::file::ClientAuth;
+pub(crate) use self::ledger::LedgerPlan;
 pub(crate) use self::listeners::{DEFAULT_URL, ListenerPlan, host_name, open};
 pub(crate) use self::outside::Outside;
 pub(crate) use self::paths::{expand, home};
@@ -52,8 +55,10 @@ pub(crate) struct Settings {
     pub(crate) gate: GateConfig,
     /// Where it listens.
     pub(crate) listeners: Vec<ListenerPlan>,
-    /// Where operators find it.
-    pub(crate) admin: Option<SocketAddr>,
+    /// Where operators find it, and who of them may use the admin API.
+    pub(crate) admin: Option<AdminPlan>,
+    /// Where what must last is kept, if anything is.
+    pub(crate) ledger: Option<LedgerPlan>,
     /// The keys of the issuers whose tokens it takes.
     pub(crate) keys: Vec<Keys>,
     /// The files that it was read from; when one changes, it is read again.
@@ -76,7 +81,9 @@ pub(crate) struct Overrides {
     /// And its keys, which are taken over where an issuer's are not asked for in another way.
     pub(crate) known: Vec<Keys>,
     /// The admin listener, instead of the file's.
-    pub(crate) admin: Option<SocketAddr>,
+    pub(crate) admin: Option<std::net::SocketAddr>,
+    /// The folder of a ledger whose place nobody names.
+    pub(crate) state_folder: Option<PathBuf>,
     /// How long draining may take, instead of the file's.
     pub(crate) drain: Option<std::time::Duration>,
 }
@@ -204,9 +211,15 @@ fn build(builder: &mut Builder, file: &file::File, overrides: &Overrides) -> Opt
     } else {
         overrides.listeners.clone()
     };
-    let admin = overrides
-        .admin
-        .or_else(|| admin(builder, file.admin.as_ref()));
+    let admin = admin::build(builder, file.admin.as_ref(), &verifiers, overrides.admin);
+    let has_api = admin.as_ref().is_some_and(|plan| plan.api.is_some());
+    let has_keys = file
+        .verifier
+        .values()
+        .any(|verifier| verifier.value.kind.value == file::VerifierKind::ApiKey);
+    let is_needed = has_api || has_keys;
+    let folder = overrides.state_folder.as_deref();
+    let ledger = ledger::build(builder, file.ledger.as_ref(), is_needed, folder);
     let limits = limits(builder, &file.limits);
     let room = room(builder, &file.limits);
     let timeouts = timeouts(builder, &file.timeouts, overrides);
@@ -225,20 +238,10 @@ fn build(builder: &mut Builder, file: &file::File, overrides: &Overrides) -> Opt
         },
         listeners,
         admin,
+        ledger,
         files: std::mem::take(&mut builder.files).into_iter().collect(),
         notes: std::mem::take(&mut builder.warnings),
     })
-}
-
-fn admin(builder: &mut Builder, admin: Option<&file::Admin>) -> Option<SocketAddr> {
-    let listen = &admin?.listen;
-    let what = format!("`{}` is not an address", listen.value);
-    let address: Result<SocketAddr, String> = listen.value.parse().map_err(|_| what);
-    builder.take(
-        address,
-        listen,
-        "write an address and a port, such as \"127.0.0.1:7701\"",
-    )
 }
 
 fn limits(builder: &mut Builder, written: &file::Limits) -> Limits {

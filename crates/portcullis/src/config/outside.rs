@@ -5,11 +5,14 @@ use std::sync::{Arc, OnceLock};
 use portcullis_verifiers::{ConfigError, Outbound};
 use tokio::runtime::Handle;
 
+use crate::state::LedgerKeys;
+
 /// Those outside of the gate, whom verifiers ask. It outlives reloads, as the connections to them do.
 #[derive(Clone, Debug)]
 pub(crate) struct Outside {
     runtime: Handle,
     outbound: Arc<OnceLock<Outbound>>,
+    keys: LedgerKeys,
 }
 
 impl Outside {
@@ -18,7 +21,13 @@ impl Outside {
         Self {
             runtime,
             outbound: Arc::default(),
+            keys: LedgerKeys::default(),
         }
+    }
+
+    /// Where verifiers find the ledger once it is open.
+    pub(crate) const fn keys(&self) -> &LedgerKeys {
+        &self.keys
     }
 
     /// The one client, which is set up when it is first needed: a gate that asks nobody needs neither

@@ -56,7 +56,7 @@ impl Problems {
     /// The problems of the file `name` with the text `text`.
     pub(crate) fn new(name: &str, text: &str, problems: Vec<Problem>) -> Self {
         Self {
-            source: Arc::new(NamedSource::new(name, text.to_owned())),
+            source: Arc::new(NamedSource::new(name, without_passwords(text))),
             problems,
         }
     }
@@ -104,6 +104,31 @@ impl Problems {
         let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
         Some((line, column))
     }
+}
+
+/// The text with stars for who enters by its URLs, so that a line that is shown shows no password.
+/// It is as long as before, in bytes.
+fn without_passwords(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("://") {
+        let end = after.find(['"', '\'', '\n']).unwrap_or(after.len());
+        let (url, next) = after.split_at(end);
+        let secret = url.rfind('@').map_or(0, |at| at + 1);
+        let query = url.find('?').unwrap_or(url.len());
+        shown.push_str(before);
+        shown.push_str("://");
+        for (index, c) in url.char_indices() {
+            if index + 1 < secret || index > query {
+                shown.extend(std::iter::repeat_n('*', c.len_utf8()));
+            } else {
+                shown.push(c);
+            }
+        }
+        rest = next;
+    }
+    shown.push_str(rest);
+    shown
 }
 
 /// For one line of a log.
@@ -157,5 +182,26 @@ impl Diagnostic for Located<'_> {
             LabeledSpan::new_with_span(Some((*label).to_owned()), span.clone())
         });
         Some(Box::new(std::iter::once(here).chain(other)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_is_shown_has_no_password_in_it() {
+        for (text, shown) in [
+            (
+                "url = \"postgres://u:h@nter2@h/d\"\nx",
+                "url = \"postgres://*********@h/d\"\nx",
+            ),
+            ("'nats://tok\u{e9}n@h'", "'nats://******@h'"),
+            ("'postgres:///d?password=x'", "'postgres:///d?**********'"),
+            ("a = \"http://h/p\" # @", "a = \"http://h/p\" # @"),
+        ] {
+            assert_eq!(without_passwords(text), shown);
+            assert_eq!(without_passwords(text).len(), text.len());
+        }
     }
 }

@@ -116,6 +116,7 @@ fn auth(
         .verifiers
         .as_ref()
         .filter(|names| !names.value.is_empty());
+    let keeps_claims = !route.claims.is_empty();
     match (is_public, named) {
         (true, Some(names)) => {
             let what = "a public route asks no verifier";
@@ -126,7 +127,7 @@ fn auth(
         (_, None) | (_, Some(_)) if !required => {
             // The names are checked none the less: the switch may be turned back.
             if let Some(names) = named {
-                chosen(builder, route, &names.value, verifiers)?;
+                chosen(builder, &names.value, verifiers, keeps_claims)?;
             }
             Some(Auth::Off)
         }
@@ -142,7 +143,7 @@ fn auth(
             None
         }
         (false, Some(names)) => {
-            let verifiers = chosen(builder, route, &names.value, verifiers)?;
+            let verifiers = chosen(builder, &names.value, verifiers, keeps_claims)?;
             Some(Auth::Required {
                 verifiers,
                 carriers,
@@ -151,13 +152,13 @@ fn auth(
     }
 }
 
-/// The route's verifiers. One that recognises any shape comes last, and one for JWTs leaves it the
-/// rest.
-fn chosen(
+/// The verifiers of these names. One that recognises any shape comes last, and one for JWTs leaves
+/// it the rest.
+pub(super) fn chosen(
     builder: &mut Builder,
-    route: &file::Route,
     names: &[At<String>],
     verifiers: &Recipes<'_>,
+    keeps_claims: bool,
 ) -> Option<Vec<Arc<dyn portcullis_boundary::DynVerifier>>> {
     let mut recipes: Vec<(&At<String>, &Recipe)> = Vec::new();
     let mut is_whole = true;
@@ -195,7 +196,6 @@ fn chosen(
     }
     recipes.sort_by_key(|(_, recipe)| recipe.shape() == Shape::Any);
     let alone = recipes.len() == 1;
-    let keeps_claims = !route.claims.is_empty();
     let made = recipes.iter().map(|(name, recipe)| {
         let made = recipe.make(alone, keeps_claims);
         builder.take(made, name, "check this verifier's keys")

@@ -217,12 +217,44 @@ fn each_wrong_thing_is_told_with_its_place_and_its_mend() {
         ("tls_with_a_plain_url", listener("url = \"ws://127.0.0.1:0\"\ntls_cert = \"a\"\ntls_key = \"b\"")),
         ("tls_not_pem", listener("url = \"wss://127.0.0.1:0\"\ntls_cert = \"not.pem\"\ntls_key = \"not.pem\"")),
         ("bad_host", listener("url = \"ws://127.0.0.1:0\"\nhosts = [\"a:1\"]")),
+        ("foreign_key_of_api_keys", verifier("kind = \"api-key\"\nissuer = \"x\"\nsubject = \"y\"")),
+        ("bad_ledger_url", "[ledger]\nurl = \"postgres://u:hunter2@h:port/d\"\n".to_owned() + &route("")),
+        ("bad_ledger_time", "[ledger]\nurl = \"postgres://u:hunter2@h/d\"\nkeep_audit = \"long\"\n".to_owned() + &route("")),
+        ("two_ledger_urls", "[ledger]\nurl = \"sqlite:a\"\nurl_file = \"secret.txt\"\n".to_owned() + &route("")),
+        ("admin_without_anybody", "[admin]\nlisten = \"127.0.0.1:0\"\nverifiers = []\n".to_owned() + &route("")),
+        ("admin_scope", "[admin]\nlisten = \"127.0.0.1:0\"\nscope = \"a b\"\nverifiers = [\"tokns\"]\n".to_owned() + &route("")),
         ("bad_admin", "[admin]\nlisten = \"7701\"\n".to_owned() + &route("")),
         ("several", route("preset = \"omni\"\ncarriers = [\"body\"]\nupstream_token_file = \"nosuch\"")),
     ];
     for (name, text) in cases {
         assert_snapshot!(name, wrong(&text));
     }
+}
+
+#[test]
+fn there_is_a_ledger_where_something_needs_one() {
+    let admin = |more: &str| {
+        format!("[admin]\nlisten = \"127.0.0.1:0\"\n{more}\n[ledger]\nurl = \"sqlite::memory:\"\n")
+            + &route("")
+    };
+    let settings = read(&admin("verifiers = [\"tokens\"]")).expect("good");
+    assert!(settings.admin.expect("an admin").api.is_some());
+    assert!(settings.ledger.is_some());
+    assert!(read(&route("")).expect("good").ledger.is_none());
+    let folder = folder();
+    let keys = "[verifier.keys]\nkind = \"api-key\"\n".to_owned() + &route("");
+    let mut overrides = Overrides {
+        state_folder: Some(folder.path().join("state")),
+        ..Overrides::default()
+    };
+    let load = |overrides: &Overrides| parse("f", folder.path(), &keys, overrides, &outside());
+    let plan = load(&overrides).expect("good").ledger.expect("a ledger");
+    assert_eq!(plan.folder, overrides.state_folder);
+    overrides.state_folder = None;
+    assert!(
+        load(&overrides).is_err(),
+        "there is no folder to keep it in"
+    );
 }
 
 #[test]

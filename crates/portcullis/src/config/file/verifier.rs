@@ -151,17 +151,20 @@ pub(crate) enum VerifierKind {
     Introspection,
     /// Credentials about which a service of one's own is asked.
     Callout,
+    /// Keys of the ledger, which `portcullis key` makes and takes back.
+    ApiKey,
 }
 
 impl VerifierKind {
     /// Every kind, in the order of the documentation.
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::CapabilityToken,
         Self::HmacJwt,
         Self::Jwks,
         Self::Firebase,
         Self::Introspection,
         Self::Callout,
+        Self::ApiKey,
     ];
 
     /// Its name in the file.
@@ -173,6 +176,7 @@ impl VerifierKind {
             Self::Firebase => "firebase",
             Self::Introspection => "introspection",
             Self::Callout => "callout",
+            Self::ApiKey => "api-key",
         }
     }
 
@@ -185,6 +189,7 @@ impl VerifierKind {
             Self::Firebase => FIREBASE,
             Self::Introspection => INTROSPECTION,
             Self::Callout => CALLOUT,
+            Self::ApiKey => &[],
         }
     }
 }

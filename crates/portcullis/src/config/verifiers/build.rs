@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::recipe::Recipe;
-use super::{callout, capability, firebase, hmac_jwt, introspection, jwks};
+use super::{api_key, callout, capability, firebase, hmac_jwt, introspection, jwks};
 use crate::config::at::At;
 use crate::config::builder::Builder;
 use crate::config::file::{self, VerifierKind};
@@ -33,6 +33,7 @@ fn verifier(builder: &mut Builder, name: &str, written: &file::Verifier) -> Opti
         VerifierKind::Firebase => firebase::build(builder, name, written),
         VerifierKind::Introspection => introspection::build(builder, name, written),
         VerifierKind::Callout => callout::build(builder, name, written),
+        VerifierKind::ApiKey => Some(api_key::build(builder, name)),
     };
     recipe.filter(|_| is_pure)
 }

@@ -1,5 +1,6 @@
 //! The verifiers of a file, a kind in each module.
 
+mod api_key;
 mod asked;
 mod build;
 mod callout;

@@ -23,6 +23,8 @@ pub(crate) enum Recipe {
     Firebase(Firebase),
     /// The same, with the state of accounts.
     FirebaseAccounts(Firebase<IdentityToolkit>),
+    /// Keys of the ledger, which are the same on every route.
+    ApiKeys(Arc<dyn DynVerifier>),
     /// Whatever somebody else vouches for.
     Asked {
         /// What it reads.
@@ -40,6 +42,8 @@ pub(crate) enum Recipe {
 pub(crate) enum Shape {
     /// Three segments with dots between.
     Jwt,
+    /// `pk_…`: no other has that.
+    ApiKey,
     /// Any: it must be asked last.
     Any,
 }
@@ -52,6 +56,7 @@ impl Recipe {
             Self::HmacJwt(_) => VerifierKind::HmacJwt,
             Self::Jwks(_) => VerifierKind::Jwks,
             Self::Firebase(_) | Self::FirebaseAccounts(_) => VerifierKind::Firebase,
+            Self::ApiKeys(_) => VerifierKind::ApiKey,
             Self::Asked { kind, .. } => *kind,
         }
     }
@@ -62,6 +67,7 @@ impl Recipe {
             Self::HmacJwt(_) | Self::Jwks(_) | Self::Firebase(_) | Self::FirebaseAccounts(_) => {
                 Shape::Jwt
             }
+            Self::ApiKeys(_) => Shape::ApiKey,
             Self::Capability(_) | Self::Asked { .. } => Shape::Any,
         }
     }
@@ -72,7 +78,9 @@ impl Recipe {
             Self::Jwks(jwks) => jwks.keys().collect(),
             Self::Firebase(firebase) => firebase.keys().collect(),
             Self::FirebaseAccounts(firebase) => firebase.keys().collect(),
-            Self::Capability(_) | Self::HmacJwt(_) | Self::Asked { .. } => Vec::new(),
+            Self::Capability(_) | Self::HmacJwt(_) | Self::ApiKeys(_) | Self::Asked { .. } => {
+                Vec::new()
+            }
         }
     }
 
@@ -83,7 +91,7 @@ impl Recipe {
         claims: bool,
     ) -> Result<Arc<dyn DynVerifier>, ConfigError> {
         Ok(match self {
-            Self::Capability(verifier) => Arc::clone(verifier),
+            Self::Capability(verifier) | Self::ApiKeys(verifier) => Arc::clone(verifier),
             Self::HmacJwt(jwt) => Arc::new(jwt.make()?.only_jwt_shapes(!alone).keep_claims(claims)),
             Self::Jwks(jwks) => {
                 let jwks = jwks.clone();

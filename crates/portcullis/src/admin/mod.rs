@@ -1,4 +1,10 @@
-//! What operators are served, on a listener of their own: metrics and health.
+//! What operators are served, on a listener of their own: metrics and health, and the admin API.
+//!
+//! Metrics and health are shown to whoever reaches the listener. The admin API is decided about by
+//! the same boundary as everything else.
+
+pub(crate) mod api;
+mod metrics;
 
 use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener};
@@ -6,13 +12,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
@@ -22,6 +26,8 @@ use portcullis_boundary::{Arrival, Peer};
 use portcullis_gateway::Gate;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
+
+use self::api::Api;
 
 /// The most connections at a time.
 const MAX_CONNECTIONS: usize = 64;
@@ -36,12 +42,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub(crate) struct Admin {
     listener: TcpListener,
     address: SocketAddr,
-    metrics: PrometheusHandle,
-}
-
-#[derive(Clone)]
-struct Shown {
-    gate: Arc<Gate>,
     metrics: PrometheusHandle,
 }
 
@@ -61,7 +61,7 @@ impl Admin {
         listener.set_nonblocking(true).with_context(taken)?;
         let address = listener.local_addr().with_context(taken)?;
         let metrics = PrometheusBuilder::new().install_recorder()?;
-        describe();
+        metrics::describe();
         if !address.ip().is_loopback() {
             tracing::warn!(target: "portcullis", "anybody who reaches {address} can read metrics");
         }
@@ -77,31 +77,26 @@ impl Admin {
         self.address
     }
 
-    /// Serves about `gate`, and ends only when it cannot go on. Must run in a runtime.
-    pub(crate) async fn serve(self, gate: Arc<Gate>) -> anyhow::Error {
-        match self.served(gate).await {
+    /// Serves about `gate`, with an admin API or without, and ends only when it cannot go on. Must run in a runtime.
+    pub(crate) async fn serve(self, gate: Arc<Gate>, api: Option<Api>) -> anyhow::Error {
+        match self.served(gate, api).await {
             Ok(never) => match never {},
             Err(error) => error.context("the admin listener failed"),
         }
     }
 
-    async fn served(self, gate: Arc<Gate>) -> anyhow::Result<Infallible> {
+    async fn served(self, gate: Arc<Gate>, api: Option<Api>) -> anyhow::Result<Infallible> {
         let listener = tokio::net::TcpListener::from_std(self.listener)?;
-        let shown = Shown {
-            gate,
-            metrics: self.metrics,
-        };
-        let routes = Router::new()
-            .route("/metrics", get(metrics))
-            .route("/healthz", get(|| async {}))
-            .route("/readyz", get(readyz))
-            .with_state(shown);
+        let mut routes = metrics::routes(gate, self.metrics);
+        if let Some(api) = api {
+            routes = routes.nest(api::PREFIX, api.routes());
+        }
         let router = guarded(routes, self.address);
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
                 accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
-                    Ok((stream, _)) => drop(connections.spawn(answer(stream, router.clone()))),
+                    Ok((stream, peer)) => drop(connections.spawn(answer(stream, peer, router.clone()))),
                     Err(error) => {
                         tracing::warn!(target: "portcullis::listener", %error, "cannot accept operators");
                         tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -134,7 +129,8 @@ async fn check_host(State(hosts): State<Arc<HostRule>>, request: Request, next: 
 }
 
 /// Serves one request.
-async fn answer(stream: impl AsyncRead + AsyncWrite + Unpin, router: Router) {
+async fn answer(stream: impl AsyncRead + AsyncWrite + Unpin, peer: SocketAddr, router: Router) {
+    let router = router.layer(Extension(Peer::at(peer.ip())));
     let connection = http1::Builder::new()
         .keep_alive(false)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
@@ -142,46 +138,9 @@ async fn answer(stream: impl AsyncRead + AsyncWrite + Unpin, router: Router) {
     drop(tokio::time::timeout(CONNECTION_LIMIT, connection).await);
 }
 
-fn describe() {
-    metrics::describe_gauge!("portcullis_sessions", "Live sessions.");
-    metrics::describe_counter!(
-        "portcullis_connections_turned_away_total",
-        "Connections for which there was no room."
-    );
-    metrics::describe_counter!(
-        "portcullis_decisions_total",
-        "Decisions by route, protocol and outcome."
-    );
-    metrics::describe_counter!(
-        "portcullis_session_ends_total",
-        "Ended sessions by route and reason."
-    );
-    metrics::describe_counter!(
-        "portcullis_session_bytes_total",
-        "Bytes of ended sessions by direction."
-    );
-    metrics::describe_counter!(
-        "portcullis_session_messages_total",
-        "Messages of ended sessions by direction."
-    );
-}
-
-async fn metrics(State(shown): State<Shown>) -> impl IntoResponse {
-    let sessions = u32::try_from(shown.gate.sessions()).unwrap_or(u32::MAX);
-    metrics::gauge!("portcullis_sessions").set(f64::from(sessions));
-    shown.metrics.run_upkeep();
-    (
-        [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
-        shown.metrics.render(),
-    )
-}
-
-async fn readyz(State(shown): State<Shown>) -> impl IntoResponse {
-    shown.gate.readiness()
-}
-
 #[cfg(test)]
 mod tests {
+    use axum::routing::get;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
     use tokio::time::Instant;
 
@@ -193,9 +152,13 @@ mod tests {
         let router = guarded(routes, address.parse().expect("an address"));
         let (mut client, server) = duplex(1024);
         client.write_all(request.as_bytes()).await.expect("room");
+        let peer = SocketAddr::from(([127, 0, 0, 1], 1));
         let begun = Instant::now();
         let mut text = String::new();
-        let ((), read) = tokio::join!(answer(server, router), client.read_to_string(&mut text));
+        let ((), read) = tokio::join!(
+            answer(server, peer, router),
+            client.read_to_string(&mut text)
+        );
         read.expect("text");
         (text, begun.elapsed())
     }

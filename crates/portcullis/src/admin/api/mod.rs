@@ -1,0 +1,144 @@
+//! The admin API: `/api/v1/…`, JSON, for operators and their programs.
+//!
+//! Rules that all of it keeps:
+//!
+//! 1. **Every request is decided by a boundary**, like any arrival: a credential in `Authorization`,
+//!    the scope of the admin API, and no `Origin`, so that no page can use an operator's browser.
+//! 2. **What is not understood is refused**: unknown fields and parameters, wrong types, pages of
+//!    more than 1000, bodies over 64 KiB. Refusals are `application/problem+json`.
+//! 3. **A change that was answered with success is in the ledger.** One answered with 503 may be.
+//! 4. **No secret comes out**, but a new key, once.
+//!
+//! # Deployment caveat
+//!
+//! The listener does not speak TLS. Beyond loopback, put something before it that does.
+
+mod answer;
+mod call;
+mod keys;
+pub(crate) mod openapi;
+mod operation;
+mod time;
+mod users;
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use axum::Router;
+use axum::extract::{RawPathParams, Request};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodFilter, on};
+use portcullis_boundary::clock::{Clock, SystemClock};
+use portcullis_boundary::limits::{Limiter, Limits, Rate};
+use portcullis_boundary::tower::BoundaryLayer;
+use portcullis_boundary::{Boundary, Policy};
+use portcullis_ledger::Ledger;
+use tower::{Layer, ServiceExt};
+
+use self::answer::Problem;
+use self::call::Call;
+use self::operation::{Operation, operations};
+pub(crate) use self::time::Time;
+
+/// What every path of the API begins with.
+pub(crate) const PREFIX: &str = "/api/v1";
+
+/// The admin API. Its clones are the same.
+#[derive(Clone)]
+pub(crate) struct Api {
+    parts: Arc<Parts>,
+}
+
+struct Parts {
+    boundary: ArcSwap<Boundary>,
+    limiter: Arc<Limiter>,
+    ledger: Arc<dyn Ledger>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Api {
+    /// An API over `ledger`, for whom `policy` admits.
+    pub(crate) fn new(policy: Arc<Policy>, ledger: Arc<dyn Ledger>) -> Self {
+        let mut limits = Limits::default();
+        limits.failed_handshakes = Some(Rate::new(MOST_FAILURES, Duration::from_secs(60)));
+        let limiter = Limiter::new(limits);
+        let boundary = Boundary::new(policy).with_limiter(Arc::clone(&limiter));
+        Self {
+            parts: Arc::new(Parts {
+                boundary: ArcSwap::from_pointee(boundary),
+                limiter,
+                ledger,
+                clock: Arc::new(SystemClock::new()),
+            }),
+        }
+    }
+
+    /// Asks `policy` from now on.
+    pub(crate) fn set_policy(&self, policy: Arc<Policy>) {
+        let limiter = Arc::clone(&self.parts.limiter);
+        let boundary = Boundary::new(policy).with_limiter(limiter);
+        self.parts.boundary.store(Arc::new(boundary));
+    }
+
+    /// Its routes, without the prefix.
+    pub(crate) fn routes(self) -> Router {
+        let mut router = Router::new();
+        for operation in operations() {
+            router = router.route(operation.path, self.clone().serves(operation));
+        }
+        let router = router
+            .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
+            .fallback(|| async { Problem::not_found("nothing is here") });
+        Router::new().fallback(move |request: Request| self.guard(router, request))
+    }
+
+    fn serves(self, operation: Operation) -> axum::routing::MethodRouter {
+        let handler = operation.handler;
+        let serve = move |params: RawPathParams, request: Request| async move {
+            match Call::read(&params, request).await {
+                Ok(call) => match handler(self, call).await {
+                    Ok(reply) => reply.into_response(),
+                    Err(problem) => problem.into_response(),
+                },
+                Err(problem) => problem.into_response(),
+            }
+        };
+        let method = MethodFilter::try_from(operation.method);
+        on(
+            method.expect("the methods of the API are usual ones"),
+            serve,
+        )
+    }
+
+    /// Lets whom the boundary admits through to `router`.
+    async fn guard(self, router: Router, request: Request) -> Response {
+        let boundary = self.parts.boundary.load_full();
+        let guarded = BoundaryLayer::new((*boundary).clone()).layer(router);
+        match guarded.oneshot(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
+    }
+
+    /// Notes that somebody did something.
+    fn did(&self, call: &Call, what: &'static str, to: &str) {
+        let by = call.by.subject();
+        tracing::info!(target: "portcullis::admin", by, to, "{what}");
+    }
+
+    fn ledger(&self) -> &dyn Ledger {
+        &*self.parts.ledger
+    }
+
+    fn clock(&self) -> &dyn Clock {
+        &*self.parts.clock
+    }
+}
+
+/// How many refused credentials one address may show in a minute.
+const MOST_FAILURES: NonZeroU32 = NonZeroU32::new(60).expect("it is not zero");
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,153 @@
+//! The table of what the API does. The routes and the OpenAPI document are made of it.
+
+use std::pin::Pin;
+
+use axum::http::Method;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+
+use super::answer::{List, Problem, Reply};
+use super::call::Call;
+use super::{Api, keys, openapi, users};
+
+/// One method of one path.
+pub(super) struct Operation {
+    /// The method.
+    pub(super) method: Method,
+    /// The path below the prefix, with at most one name in it.
+    pub(super) path: &'static str,
+    /// What it does.
+    pub(super) summary: &'static str,
+    /// The parameters.
+    pub(super) query: Option<Described>,
+    /// The body that it takes.
+    pub(super) body: Option<Described>,
+    /// The status of success.
+    pub(super) status: u16,
+    /// The body of success.
+    pub(super) answer: Option<Described>,
+    /// Who does it.
+    pub(super) handler: Handler,
+}
+
+/// Describes a type.
+pub(super) type Described = fn(&mut SchemaGenerator) -> Schema;
+
+/// Does what is asked.
+pub(super) type Handler =
+    fn(Api, Call) -> Pin<Box<dyn Future<Output = Result<Reply, Problem>> + Send>>;
+
+impl Operation {
+    const fn new(
+        method: Method,
+        path: &'static str,
+        summary: &'static str,
+        handler: Handler,
+    ) -> Self {
+        Self {
+            method,
+            path,
+            summary,
+            query: None,
+            body: None,
+            status: 204,
+            answer: None,
+            handler,
+        }
+    }
+
+    fn query<T: JsonSchema>(mut self) -> Self {
+        self.query = Some(described::<T>);
+        self
+    }
+
+    fn body<T: JsonSchema>(mut self) -> Self {
+        self.body = Some(described::<T>);
+        self
+    }
+
+    fn answers<T: JsonSchema>(mut self, status: u16) -> Self {
+        self.status = status;
+        self.answer = Some(described::<T>);
+        self
+    }
+}
+
+fn described<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<T>()
+}
+
+/// All of them.
+pub(super) fn operations() -> Vec<Operation> {
+    [about(), of_keys(), of_users()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+fn about() -> Vec<Operation> {
+    let document = Operation::new(Method::GET, "/openapi.json", "This document", |_, _| {
+        Box::pin(async { Reply::ok(openapi::document()) })
+    });
+    vec![document.answers::<serde_json::Map<String, serde_json::Value>>(200)]
+}
+
+fn of_keys() -> Vec<Operation> {
+    const ALL: &str = "/keys";
+    const ONE: &str = "/keys/{id}";
+    vec![
+        Operation::new(Method::GET, ALL, "List keys", |api, call| {
+            Box::pin(keys::list(api, call))
+        })
+        .query::<keys::WhichKeys>()
+        .answers::<List<keys::ShownKey>>(200),
+        Operation::new(Method::POST, ALL, "Make a key", |api, call| {
+            Box::pin(keys::create(api, call))
+        })
+        .body::<keys::NewKey>()
+        .answers::<keys::WholeKey>(201),
+        Operation::new(Method::GET, ONE, "Show a key", |api, call| {
+            Box::pin(keys::show(api, call))
+        })
+        .answers::<keys::ShownKey>(200),
+        Operation::new(Method::DELETE, ONE, "Take a key back", |api, call| {
+            Box::pin(keys::revoke(api, call))
+        }),
+    ]
+}
+
+fn of_users() -> Vec<Operation> {
+    const ALL: &str = "/users";
+    const ONE: &str = "/users/{subject}";
+    vec![
+        Operation::new(Method::GET, ALL, "List users", |api, call| {
+            Box::pin(users::list(api, call))
+        })
+        .query::<users::WhichUsers>()
+        .answers::<List<users::ShownUser>>(200),
+        Operation::new(Method::GET, ONE, "Show a user", |api, call| {
+            Box::pin(users::show(api, call))
+        })
+        .answers::<users::ShownUser>(200),
+        Operation::new(
+            Method::PUT,
+            ONE,
+            "Add a user, or replace what is known of one",
+            |api, call| Box::pin(users::put(api, call)),
+        )
+        .body::<users::WantedUser>()
+        .answers::<users::ShownUser>(200),
+        Operation::new(
+            Method::PATCH,
+            ONE,
+            "Enable or disable an account",
+            |api, call| Box::pin(users::change(api, call)),
+        )
+        .body::<users::UserChange>(),
+        Operation::new(
+            Method::DELETE,
+            ONE,
+            "Remove a user, and take their keys back",
+            |api, call| Box::pin(users::remove(api, call)),
+        ),
+    ]
+}

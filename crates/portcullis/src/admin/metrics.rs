@@ -1,0 +1,65 @@
+//! Metrics and health, which are shown to whoever reaches the listener.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use metrics_exporter_prometheus::PrometheusHandle;
+use portcullis_gateway::Gate;
+
+#[derive(Clone)]
+struct Shown {
+    gate: Arc<Gate>,
+    metrics: PrometheusHandle,
+}
+
+/// The routes about `gate`.
+pub(super) fn routes(gate: Arc<Gate>, metrics: PrometheusHandle) -> Router {
+    Router::new()
+        .route("/metrics", get(self::metrics))
+        .route("/healthz", get(|| async {}))
+        .route("/readyz", get(readyz))
+        .with_state(Shown { gate, metrics })
+}
+
+/// Says what each metric is.
+pub(super) fn describe() {
+    metrics::describe_gauge!("portcullis_sessions", "Live sessions.");
+    metrics::describe_counter!(
+        "portcullis_connections_turned_away_total",
+        "Connections for which there was no room."
+    );
+    metrics::describe_counter!(
+        "portcullis_decisions_total",
+        "Decisions by route, protocol and outcome."
+    );
+    metrics::describe_counter!(
+        "portcullis_session_ends_total",
+        "Ended sessions by route and reason."
+    );
+    metrics::describe_counter!(
+        "portcullis_session_bytes_total",
+        "Bytes of ended sessions by direction."
+    );
+    metrics::describe_counter!(
+        "portcullis_session_messages_total",
+        "Messages of ended sessions by direction."
+    );
+}
+
+async fn metrics(State(shown): State<Shown>) -> impl IntoResponse {
+    let sessions = u32::try_from(shown.gate.sessions()).unwrap_or(u32::MAX);
+    metrics::gauge!("portcullis_sessions").set(f64::from(sessions));
+    shown.metrics.run_upkeep();
+    (
+        [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
+        shown.metrics.render(),
+    )
+}
+
+async fn readyz(State(shown): State<Shown>) -> impl IntoResponse {
+    shown.gate.readiness()
+}
