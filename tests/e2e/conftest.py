@@ -10,6 +10,7 @@ import pytest
 from support import appserver, certs as certs_, configs, upstreams
 from support.gate import Gate, toml
 from support.process import Process
+from support.service import Service
 
 
 @pytest.fixture(scope="session")
@@ -106,6 +107,19 @@ def raw_upstream():
     """Makes raw TCP upstreams; all are closed after the test."""
     with contextlib.ExitStack() as stack:
         yield lambda handler=None, **kwargs: stack.enter_context(upstreams.TcpUpstream(handler, **kwargs))
+
+
+@pytest.fixture
+def service():
+    """Makes services that the gate asks; all are stopped after the test."""
+    with contextlib.ExitStack() as stack:
+
+        def start() -> Service:
+            made = Service()
+            stack.callback(made.stop)
+            return made
+
+        yield start
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ use portcullis_boundary::denial::status;
 use portcullis_boundary::limits::Limiter;
 use portcullis_boundary::policy::{Auth, Delivery, HostRule};
 use portcullis_boundary::{Arrival, Credential, Peer, Policy, Refusal, RefusalKind, Rule};
-use portcullis_gateway::config::GateConfig;
+use portcullis_gateway::config::{GateConfig, Route};
 use portcullis_gateway::find_route;
 use serde_json::{Value, json};
 
@@ -88,7 +88,7 @@ pub(crate) async fn answer(config: &GateConfig, question: Question) -> Answer {
     walk(
         &mut answer,
         config,
-        policy,
+        &route,
         &arrival,
         &question.hosts,
         question.first_message,
@@ -101,11 +101,12 @@ pub(crate) async fn answer(config: &GateConfig, question: Question) -> Answer {
 async fn walk(
     answer: &mut Answer,
     config: &GateConfig,
-    policy: &Policy,
+    route: &Route,
     arrival: &Arrival,
     hosts: &HostRule,
     mut first_message: Option<String>,
 ) {
+    let policy = &*route.policy;
     let limiter = Limiter::new(config.limits.clone());
     let mut decision = policy.decide(arrival, hosts, SystemClock::new().now());
     loop {
@@ -136,7 +137,13 @@ async fn walk(
                 question.ask().await
             }
             Decision::Standing(question) => question.answer(Ok(())),
-            Decision::Authorise(question) => question.answer(Ok(())),
+            Decision::Authorise(question) => {
+                let answer = match &route.authority {
+                    Some(authority) => authority.authorise(question.identity(), arrival).await,
+                    None => Ok(()),
+                };
+                question.answer(answer)
+            }
             Decision::Reserve(question) => question.ask(&limiter),
             Decision::Share(question) => question.answer(Ok(None)),
         };
@@ -322,7 +329,7 @@ mod tests {
     use http::Request;
     use portcullis_boundary::limits::Limits;
     use portcullis_boundary::session::Terms;
-    use portcullis_gateway::config::{Builtin, Pattern, Room, Route, Target, Timeouts, Upstream};
+    use portcullis_gateway::config::{Builtin, Pattern, Room, Target, Timeouts, Upstream};
 
     use super::*;
 

@@ -12,7 +12,9 @@ mod flags;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
+mod issuers;
 mod logging;
+mod notes;
 mod output;
 mod reload;
 mod run;

@@ -1,7 +1,7 @@
 //! The gate's life, from its settings to its exit code.
 //!
 //! The gate has threads of its own. What runs here, on one more, is what is around it: signals, the
-//! admin listener, and the files that are watched.
+//! admin listener, the files that are watched, and what verifiers ask others.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use portcullis_gateway::{BoundAddress, Gate, Services, StartError, StartOptions};
+use portcullis_verifiers::jwks::Keys;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -17,6 +18,8 @@ use crate::admin::api::Api;
 use crate::banner::{self, Place};
 use crate::config::{ListenerPlan, Settings};
 use crate::first_run::FirstRun;
+use crate::issuers;
+use crate::notes::Notes;
 use crate::output::{self, Exit};
 use crate::reload::{Reloader, Watch};
 use crate::settings::Source;
@@ -110,6 +113,8 @@ struct Life {
     watch: Watch,
     reloader: Reloader,
     drain_timeout: Duration,
+    keys: Vec<Keys>,
+    notes: Notes,
 }
 
 impl Life {
@@ -121,6 +126,8 @@ impl Life {
     ) -> anyhow::Result<Self> {
         let what = "cannot listen for signals";
         Ok(Self {
+            notes: Notes::new(Arc::clone(&gate)),
+            keys: settings.keys.clone(),
             gate,
             ends: Ends::new().context(what)?,
             hangups: signal(SignalKind::hangup()).context(what)?,
@@ -136,6 +143,7 @@ impl Life {
                 () = self.ends.wait() => break,
                 _ = self.hangups.recv() => self.reload(),
                 () = self.watch.changed() => self.reload(),
+                never = issuers::tend(&self.keys, &self.notes) => match never {},
             }
         }
         tracing::info!(target: "portcullis", sessions = self.gate.sessions(), "draining");
@@ -156,6 +164,7 @@ impl Life {
         if let Some(settings) = self.reloader.reload(&self.gate) {
             self.drain_timeout = settings.gate.timeouts.drain;
             self.watch.follow(&settings.files);
+            self.keys = settings.keys;
         }
     }
 

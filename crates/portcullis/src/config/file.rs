@@ -155,6 +155,26 @@ pub(crate) struct Route {
     /// Limits of this route.
     #[serde(default)]
     pub(crate) limits: RouteLimits,
+    /// A service that is asked about each arrival whose credential is good.
+    pub(crate) callout: Option<At<Callout>>,
+}
+
+/// A service that is asked about each arrival whose credential is good.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Callout {
+    /// Whom to ask.
+    pub(crate) url: At<String>,
+    /// As whom, together with `client_secret_file`.
+    pub(crate) client_id: Option<At<String>>,
+    /// A file with the client's secret, read for each question.
+    pub(crate) client_secret_file: Option<At<String>>,
+    /// A file with the bearer token with which to ask, read for each question.
+    pub(crate) bearer_file: Option<At<String>>,
+    /// How long an answer may take; 1s by default.
+    pub(crate) timeout: Option<At<String>>,
+    /// Whether to ask over `http` outside of this machine. Whoever is between can answer.
+    pub(crate) dangerously_allow_http: Option<At<bool>>,
 }
 
 /// Which protocols a route speaks.

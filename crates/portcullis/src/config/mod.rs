@@ -7,6 +7,7 @@
 mod admin;
 mod at;
 mod builder;
+mod callout;
 mod file;
 mod ledger;
 mod listeners;

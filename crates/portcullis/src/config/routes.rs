@@ -17,7 +17,7 @@ use super::file;
 use super::problem::Problem;
 use super::scalar::Names;
 use super::verifiers::{Recipe, Recipes, Shape};
-use super::{suggest, upstreams, values};
+use super::{callout, suggest, upstreams, values};
 
 /// The routes of a file. `required` is the switch of authentication.
 pub(super) fn build(
@@ -46,12 +46,13 @@ pub(super) fn build(
             upstream.carriers = carriers;
             upstream
         });
+        let authority = callout::build(builder, route);
         let policy = auth.map(|auth| policy(builder, route, auth, codes));
         Some(Route {
             pattern: pattern?,
             policy: Arc::new(policy?),
             terms: Arc::new(terms),
-            authority: None,
+            authority,
             upstream: upstream?,
         })
     });

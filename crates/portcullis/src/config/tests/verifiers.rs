@@ -68,6 +68,8 @@ fn each_wrong_verifier_is_told_with_its_place_and_its_mend() {
         ("two_audiences", asking("url = \"https://id.example\"\naudience = [\"a\", \"b\"]")),
         ("blank_audience", asking("url = \"https://id.example\"\naudience = \" \"")),
         ("bearer_of_a_bearer", id("kind = \"callout\"\nurl = \"https://id.example\"\nmethod = \"get\"\nbearer_file = \"token.txt\"")),
+        ("callout_on_a_public_route", route("public = true\n[route.callout]\nurl = \"https://rights.example\"").replace("verifiers = [\"tokens\"]\n", "")),
+        ("callout_without_tls", route("[route.callout]\nurl = \"http://rights.example\"")),
         ("two_of_any_shape", id("kind = \"callout\"\nurl = \"https://id.example\"\n[verifier.tokens]\nkind = \"capability-token\"\ntoken_file = \"token.txt\"").replace("[\"id\"]", "[\"tokens\", \"id\"]")),
         ("two_of_jwts", jwks("audience = \"gate\"\n[verifier.old]\nkind = \"hmac-jwt\"\nsecret_files = [\"secret.txt\"]").replace("[\"id\"]", "[\"old\", \"id\"]")),
     ];
@@ -95,6 +97,17 @@ fn asking_without_tls_is_warned_of_where_somebody_can_be_between() {
             warnings,
             "{url}"
         );
+    }
+}
+
+#[test]
+fn a_route_with_a_callout_has_an_authority_and_others_have_none() {
+    let with = route(
+        "[route.callout]\nurl = \"https://rights.example\"\nbearer_file = \"token.txt\"\ntimeout = \"1s\"",
+    );
+    for (text, expected) in [(with, true), (route(""), false)] {
+        let settings = read(&text).expect("good");
+        assert_eq!(settings.gate.routes[0].authority.is_some(), expected);
     }
 }
 

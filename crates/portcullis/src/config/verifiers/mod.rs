@@ -12,6 +12,7 @@ mod jwks;
 mod key_source;
 mod recipe;
 
+pub(super) use self::asked::{AsWhom, as_whom, endpoint};
 pub(super) use self::build::{Recipes, build};
 pub(crate) use self::hmac_jwt::JwtRecipe;
 pub(crate) use self::recipe::{Recipe, Shape};
