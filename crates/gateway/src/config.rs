@@ -11,10 +11,11 @@ use std::time::Duration;
 use http::uri::Authority;
 use http::{HeaderName, HeaderValue};
 use portcullis_boundary::carrier::Carriers;
+use portcullis_boundary::clock::Timestamp;
 use portcullis_boundary::limits::Limits;
 use portcullis_boundary::policy::HostRule;
 use portcullis_boundary::session::Terms;
-use portcullis_boundary::{DynAuthority, Policy};
+use portcullis_boundary::{DynAuthority, Identity, Policy};
 
 /// A whole gate.
 #[derive(Clone, Debug)]
@@ -153,6 +154,8 @@ pub struct Upstream {
     pub carriers: Carriers,
     /// Whether `Portcullis-Subject` and its kin are sent.
     pub identity_headers: bool,
+    /// Who signs what is said of the identity, for an upstream that must be sure of it.
+    pub assertion: Option<Arc<dyn Assert>>,
     /// Whether `Origin` is passed on.
     pub pass_origin: bool,
     /// Request headers that are taken away.
@@ -190,6 +193,13 @@ pub enum Builtin {
     Echo,
     /// Fixed documents by path, and an echo for WebSockets.
     Documents(Arc<dyn Documents>),
+}
+
+/// Signs what a gate says of an identity.
+pub trait Assert: fmt::Debug + Send + Sync {
+    /// The value of `Portcullis-Assertion` for one request or session; none when it cannot be made,
+    /// and then none is sent. It must not block.
+    fn assert(&self, identity: &Identity, route: &str, now: Timestamp) -> Option<HeaderValue>;
 }
 
 /// Documents that this program serves itself.
@@ -269,6 +279,7 @@ impl Upstream {
             pass_credential: false,
             carriers: Carriers::default(),
             identity_headers: true,
+            assertion: None,
             pass_origin: true,
             drop_request_headers: Vec::new(),
             max_body: None,

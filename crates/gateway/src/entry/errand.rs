@@ -112,6 +112,8 @@ impl Errand {
     ) -> Response<Bytes> {
         let route = entry.route.policy.name();
         worker.shared.reporter.admitted(route, arrival, &pass);
+        // What the policy does not ask for need not be kept.
+        let pass = pass.forget_claims(&entry.route.policy);
         match self {
             Self::Ticket => issue(worker, entry, &pass, page).await,
             Self::Refresh(None) => not_renewed(NotRenewed::Unknown, &entry.route.policy),

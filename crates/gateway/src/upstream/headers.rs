@@ -7,6 +7,7 @@ use http::request::Parts;
 use http::uri::PathAndQuery;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use portcullis_boundary::carrier::Carrier;
+use portcullis_boundary::clock::{Clock, SystemClock};
 use portcullis_boundary::policy::Auth;
 use portcullis_boundary::{Identity, Pass, Peer};
 
@@ -24,6 +25,8 @@ const FORWARDED: [&str; 7] = [
 
 /// What begins every header that a gate says of an identity. A client's own are removed.
 const IDENTITY_PREFIX: &str = "portcullis-";
+
+const ASSERTION: HeaderName = HeaderName::from_static("portcullis-assertion");
 
 /// Control characters, and `%` itself so that the escape can be undone.
 const UNSAFE: &AsciiSet = &CONTROLS.add(b'%');
@@ -49,6 +52,12 @@ pub(crate) fn prepare(head: &mut Parts, route: &Route, pass: &Pass, peer: &Peer)
     forwarded(&mut head.headers, host, peer);
     if upstream.identity_headers {
         identity(&mut head.headers, pass.identity());
+    }
+    if let Some(signer) = &upstream.assertion {
+        let (name, now) = (route.policy.name(), SystemClock::new().now());
+        if let Some(assertion) = signer.assert(pass.identity(), name, now) {
+            head.headers.insert(ASSERTION, assertion);
+        }
     }
     if let Some(authorization) = &upstream.authorization {
         head.headers.insert(AUTHORIZATION, authorization.clone());
