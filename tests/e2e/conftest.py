@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from support import appserver, certs as certs_, configs, upstreams
+from support import appserver, browser as browser_, certs as certs_, configs, upstreams
 from support.gate import Gate, toml
 from support.process import Process
 from support.service import Service
@@ -51,6 +51,13 @@ def app_server(tmp_path_factory, mock_model):
 @pytest.fixture(scope="session")
 def client_home(tmp_path_factory):
     return appserver.write_home(tmp_path_factory.mktemp("client-home"), None)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    browser = browser_.Browser()
+    yield browser
+    browser.stop()
 
 
 @pytest.fixture

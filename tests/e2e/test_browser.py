@@ -17,13 +17,6 @@ from support.upstreams import echo_frames, free_port
 BEARER = [("Authorization", f"Bearer {tokens.ALICE}")]
 
 
-@pytest.fixture(scope="module")
-def browser():
-    browser = browser_.Browser()
-    yield browser
-    browser.stop()
-
-
 @pytest.fixture
 def app(gate, files, browser, node_ws):
     """A gate that serves a page of its own at /page, and what the keyword arguments say at /app/*."""

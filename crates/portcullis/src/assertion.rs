@@ -58,7 +58,6 @@ impl Signer {
 
     fn sign(&self, identity: &Identity, route: &str, now: Timestamp) -> String {
         let header = json!({"alg": "EdDSA", "typ": "JWT", "kid": self.key_id});
-        let scopes = identity.scopes();
         let mut claims = json!({
             "iss": self.issuer,
             "aud": route,
@@ -107,10 +106,7 @@ fn public(key: &Ed25519KeyPair) -> String {
 
 /// What is hashed into the key's id (RFC 7638, 3.2 and RFC 8037, 2).
 fn canonical(key: &Ed25519KeyPair) -> String {
-    format!(
-        r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#,
-        public(key)
-    )
+    format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#, public(key))
 }
 
 #[cfg(test)]
@@ -130,9 +126,15 @@ mod tests {
     fn an_upstream_that_knows_the_key_set_is_sure_of_the_identity_for_a_minute() {
         let signer = Signer::from_pem("https://gate.example", PEM).expect("a key");
         let set = signer.key_set();
-        assert_eq!(set["keys"][0]["x"], "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo");
+        assert_eq!(
+            set["keys"][0]["x"],
+            "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"
+        );
         // RFC 8037, A.3.
-        assert_eq!(set["keys"][0]["kid"], "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
+        assert_eq!(
+            set["keys"][0]["kid"],
+            "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"
+        );
         let keys = KeySet::parse(set.to_string().as_bytes()).expect("a key set");
         let issuer = Issuer::new("https://gate.example", ["echo"], KeySource::fixed(keys));
         let verifier = Jwks::new("upstream", [issuer.expect("an issuer")]).expect("a verifier");
@@ -143,11 +145,16 @@ mod tests {
             assert!(value.is_sensitive());
             let text = value.to_str().expect("ASCII").to_owned();
             let credential = Credential::new(text, CarrierKind::Header);
-            let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .build()
+                .expect("a runtime");
             runtime.block_on(verifier.verify(&credential, at))
         };
         let read = check("echo", now).expect("vouched for");
-        assert_eq!((read.subject(), read.scopes().to_string()), ("ada", "read".to_owned()));
+        assert_eq!(
+            (read.subject(), read.scopes().to_string()),
+            ("ada", "read".to_owned())
+        );
         assert!(check("other", now).is_err(), "it is for one route");
         assert!(check("echo", now.after(Duration::from_secs(100))).is_err());
     }

@@ -20,7 +20,7 @@ use portcullis_gateway::config::{
 use portcullis_verifiers::CapabilityTokens;
 use portcullis_verifiers::secret_file::SecretFile;
 
-use crate::config::{self, AdminPlan, LedgerPlan, Overrides, Settings};
+use crate::config::{self, AdminPlan, LedgerPlan, Overrides, Settings, SharedPlan};
 use crate::demo::{Pages, Trials};
 use crate::secrets;
 
@@ -126,6 +126,7 @@ impl FirstRun {
             },
             listeners: overrides.listeners.clone(),
             admin,
+            shared: SharedPlan::default(),
             ledger,
             files: vec![self.token_file.clone()],
             notes: token

@@ -21,7 +21,7 @@ use portcullis_verifiers::{CapabilityTokens, ConfigError};
 use crate::cli::gate::{GateArgs, SignalArg, WsAuth};
 use crate::config::{
     self, AdminPlan, ClientAuth, JwtRecipe, ListenUrl, ListenerPlan, Overrides, Recipe, Settings,
-    UpstreamUrl,
+    SharedPlan, UpstreamUrl,
 };
 
 const NEEDS_AUTH: &str =
@@ -110,6 +110,7 @@ pub(crate) fn settings(args: &GateArgs, overrides: &Overrides) -> anyhow::Result
         admin: overrides
             .admin
             .map(|listen| AdminPlan { listen, api: None }),
+        shared: SharedPlan::default(),
         ledger: None,
         files: kept.files,
         notes: kept.notes,

@@ -1,11 +1,13 @@
 //! The program, as a library: for its binary, and for the fuzzer. It promises nothing to others.
 
 mod admin;
+mod assertion;
 mod banner;
 mod cli;
 mod codes;
 mod config;
 mod demo;
+mod desk;
 mod explain;
 mod first_run;
 mod flags;
@@ -16,6 +18,7 @@ mod issuers;
 mod logging;
 mod notes;
 mod output;
+mod places;
 mod reload;
 mod run;
 mod secrets;

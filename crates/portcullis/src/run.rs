@@ -16,11 +16,13 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::admin::Admin;
 use crate::admin::api::Api;
 use crate::banner::{self, Place};
-use crate::config::{ListenerPlan, Settings};
+use crate::config::{ListenerPlan, Settings, SharedPlan};
+use crate::desk::FrontDesk;
 use crate::first_run::FirstRun;
 use crate::issuers;
 use crate::notes::Notes;
 use crate::output::{self, Exit};
+use crate::places::Places;
 use crate::reload::{Reloader, Watch};
 use crate::settings::Source;
 use crate::state::State;
@@ -58,6 +60,16 @@ pub(crate) fn run(
         }
         None => None,
     };
+    let (places, mut keeper) = Places::new(gate_name()?);
+    let desk = FrontDesk::new(source.tickets().clone(), None);
+    if let Some(state) = &state {
+        source.tickets().found(state.ledger());
+        places.found(state.ledger());
+        let begun = runtime.block_on(keeper.begin());
+        begun.context("the ledger does not count sessions")?;
+    }
+    let shared = Shared { places, desk };
+    shared.take(&settings.shared);
     let listeners = settings.listeners.iter().map(|plan| plan.listener.clone());
     let gate = Gate::start(
         settings.gate.clone(),
@@ -65,19 +77,21 @@ pub(crate) fn run(
         StartOptions {
             workers,
             before_idle: crate::logging::flush,
-            services: Services::default(),
+            services: shared.services(),
         },
     );
     let gate = Arc::new(gate.map_err(|error| cannot_start(&error))?);
     runtime.block_on(async {
         let api = api(settings, state.as_ref());
-        let life = Life::new(Arc::clone(&gate), source, settings, api.clone())?;
+        let life = Life::new(Arc::clone(&gate), source, settings, api.clone(), shared)?;
         say_open(&gate, settings, admin.as_ref(), life.reloader.first_run())?;
         let exit = tokio::select! {
             exit = life.live() => Ok(exit),
             failed = serve(admin, gate, api) => Err(failed),
+            () = keeper.keep() => Err(anyhow!("places are kept for as long as the gate lives")),
             () = keep(state.as_ref()) => Err(anyhow!("the ledger is kept for as long as the gate lives")),
         };
+        keeper.end().await;
         if let Some(state) = &state {
             state.close().await;
         }
@@ -115,6 +129,36 @@ struct Life {
     drain_timeout: Duration,
     keys: Vec<Keys>,
     notes: Notes,
+    shared: Shared,
+}
+
+/// What a gate shares with others, as the latest settings have it.
+struct Shared {
+    places: Places,
+    desk: FrontDesk,
+}
+
+impl Shared {
+    /// Goes by `plan` from now on.
+    fn take(&self, plan: &SharedPlan) {
+        self.places.set_caps(plan.caps.clone());
+        self.desk.show_keys_of(plan.signer.clone());
+    }
+
+    fn services(&self) -> Services {
+        Services {
+            authority: Some(Arc::new(self.places.clone())),
+            desk: Some(Arc::new(self.desk.clone())),
+            observer: None,
+        }
+    }
+}
+
+/// The name of this gate among those that share a ledger: each start is another gate.
+fn gate_name() -> anyhow::Result<String> {
+    let mut bits = [0; 8];
+    getrandom::fill(&mut bits).context("the operating system has no randomness")?;
+    Ok(format!("gate-{:016x}", u64::from_be_bytes(bits)))
 }
 
 impl Life {
@@ -123,6 +167,7 @@ impl Life {
         source: Source,
         settings: &Settings,
         api: Option<Api>,
+        shared: Shared,
     ) -> anyhow::Result<Self> {
         let what = "cannot listen for signals";
         Ok(Self {
@@ -134,6 +179,7 @@ impl Life {
             watch: Watch::new(&settings.files),
             reloader: Reloader::new(source, settings, api),
             drain_timeout: settings.gate.timeouts.drain,
+            shared,
         })
     }
 
@@ -163,6 +209,7 @@ impl Life {
         self.watch.forgive();
         if let Some(settings) = self.reloader.reload(&self.gate) {
             self.drain_timeout = settings.gate.timeouts.drain;
+            self.shared.take(&settings.shared);
             self.watch.follow(&settings.files);
             self.keys = settings.keys;
         }

@@ -8,6 +8,7 @@ use portcullis_verifiers::jwks::Keys;
 
 use crate::cli::gate::GateArgs;
 use crate::config::{self, ListenerPlan, LoadError, Outside, Overrides, Settings};
+use crate::desk::LedgerTickets;
 use crate::first_run::{self, FirstRun};
 use crate::flags;
 use crate::state::LedgerKeys;
@@ -72,6 +73,11 @@ impl Source {
     /// Where the verifiers of the settings find the ledger once it is open.
     pub(crate) const fn keys(&self) -> &LedgerKeys {
         self.outside.keys()
+    }
+
+    /// Where the routes of the settings find tickets once the ledger is open.
+    pub(crate) const fn tickets(&self) -> &LedgerTickets {
+        self.outside.tickets()
     }
 
     /// Reads the settings, at first, or once more for a gate that runs with the listeners `running` and

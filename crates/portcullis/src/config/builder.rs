@@ -17,6 +17,7 @@ use super::outside::Outside;
 use super::paths::expand_in;
 use super::problem::Problem;
 use super::values::{self, BadValue};
+use crate::desk::LedgerTickets;
 use crate::state::LedgerKeys;
 
 /// Collects what is wrong, which files were read, and what the operator should be warned of.
@@ -47,6 +48,11 @@ impl Builder {
     /// The keys of the ledger, which may not be open yet.
     pub(crate) fn keys(&self) -> LedgerKeys {
         self.outside.keys().clone()
+    }
+
+    /// The tickets of the ledger, which may not be open yet.
+    pub(crate) fn tickets(&self) -> LedgerTickets {
+        self.outside.tickets().clone()
     }
 
     /// Adds a problem.

@@ -30,6 +30,8 @@ pub(crate) struct File {
     pub(crate) limits: Limits,
     /// How long things may take.
     pub(crate) timeouts: Timeouts,
+    /// Who signs what the gate says of an identity.
+    pub(crate) assertion: Option<Assertion>,
     /// The listener for operators.
     pub(crate) admin: Option<Admin>,
     /// What must last: keys, users, revocations, sessions, the audit log.
@@ -101,7 +103,7 @@ pub(crate) struct Route {
     pub(crate) verifiers: Option<At<Vec<At<String>>>>,
     /// Whether everybody may enter.
     pub(crate) public: Option<At<bool>>,
-    /// Where a credential may travel: `header`, `subprotocol`, `cookie:NAME`, `query`,
+    /// Where a credential may travel: `header`, `subprotocol`, `ticket`, `cookie:NAME`, `query`,
     /// `first-message`. The default is `header`.
     pub(crate) carriers: Option<Vec<At<String>>>,
     /// Which pages may connect: `none`, `same-host` (the default), `any`, or a list of origins,
@@ -138,6 +140,8 @@ pub(crate) struct Route {
     /// Whether `Portcullis-Subject` and its kin are sent to the upstream.
     #[serde(default = "yes")]
     pub(crate) identity_headers: bool,
+    /// Whether the upstream gets a signed `Portcullis-Assertion`.
+    pub(crate) assertion: Option<At<bool>>,
     /// Request headers that are not passed on.
     #[serde(default)]
     pub(crate) drop_request_headers: Vec<At<String>>,
@@ -227,12 +231,26 @@ pub(crate) struct Session {
     pub(crate) stall: Option<At<String>>,
 }
 
+/// Who signs what the gate says of an identity.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Assertion {
+    /// An Ed25519 private key in PEM, as `openssl genpkey -algorithm ed25519` writes it.
+    pub(crate) key_file: At<String>,
+    /// What stands in `iss`, such as the gate's public URL.
+    pub(crate) issuer: At<String>,
+}
+
 /// Limits of one route.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct RouteLimits {
     /// Open sessions of one subject on this route.
     pub(crate) sessions_per_subject: Option<At<i64>>,
+    /// The same over all gates that share the ledger.
+    pub(crate) shared_sessions_per_subject: Option<At<i64>>,
+    /// Open sessions at one path of this route, over all gates that share the ledger.
+    pub(crate) shared_sessions_per_path: Option<At<i64>>,
 }
 
 /// What the gate allows over all its routes. Where no default is named, there is no limit.
@@ -241,6 +259,8 @@ pub(crate) struct RouteLimits {
 pub(crate) struct Limits {
     /// Open sessions.
     pub(crate) sessions: Option<At<i64>>,
+    /// Open sessions of one subject on all routes, over all gates that share the ledger.
+    pub(crate) shared_sessions_per_subject: Option<At<i64>>,
     /// Open sessions of one address (of one /64 network for IPv6).
     pub(crate) sessions_per_address: Option<At<i64>>,
     /// WebSocket handshakes of one address, as `6000/m`.

@@ -18,6 +18,7 @@ mod read;
 mod routes;
 mod scalar;
 mod schema;
+mod shared;
 mod suggest;
 pub(crate) mod tls;
 mod upstreams;
@@ -28,6 +29,7 @@ mod verifiers;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use portcullis_boundary::carrier::CarrierKind;
 use portcullis_boundary::limits::Limits;
 use portcullis_gateway::config::{GateConfig, Room, Timeouts};
 use portcullis_verifiers::jwks::Keys;
@@ -44,6 +46,7 @@ pub(crate) use self::problem::Problems;
 #[cfg(fuzzing)]
 pub(crate) use self::read::read as read_text;
 pub(crate) use self::schema::schema;
+pub(crate) use self::shared::SharedPlan;
 pub(crate) use self::upstreams::{bearer, target};
 pub(crate) use self::urls::{ListenUrl, UpstreamUrl};
 pub(crate) use self::values::duration;
@@ -60,6 +63,8 @@ pub(crate) struct Settings {
     pub(crate) admin: Option<AdminPlan>,
     /// Where what must last is kept, if anything is.
     pub(crate) ledger: Option<LedgerPlan>,
+    /// What it shares with other gates.
+    pub(crate) shared: SharedPlan,
     /// The keys of the issuers whose tokens it takes.
     pub(crate) keys: Vec<Keys>,
     /// The files that it was read from; when one changes, it is read again.
@@ -206,7 +211,12 @@ fn remote(listeners: &[ListenerPlan]) -> Vec<String> {
 fn build(builder: &mut Builder, file: &file::File, overrides: &Overrides) -> Option<Settings> {
     let required = overrides.auth_required.unwrap_or(file.auth.required);
     let verifiers = verifiers::build(builder, &file.verifier);
-    let routes = routes::build(builder, &file.route, &verifiers, required);
+    let signer = shared::signer(builder, file);
+    let routes = routes::build(builder, &file.route, &verifiers, signer.as_ref(), required);
+    let shared = SharedPlan {
+        caps: shared::caps(builder, file),
+        signer,
+    };
     let listeners = if overrides.listeners.is_empty() {
         listeners::build(builder, &file.listener)
     } else {
@@ -218,7 +228,9 @@ fn build(builder: &mut Builder, file: &file::File, overrides: &Overrides) -> Opt
         .verifier
         .values()
         .any(|verifier| verifier.value.kind.value == file::VerifierKind::ApiKey);
-    let is_needed = has_api || has_keys;
+    let mut policies = routes.iter().map(|route| &route.policy);
+    let has_tickets = policies.any(|policy| policy.reads(CarrierKind::Ticket));
+    let is_needed = has_api || has_keys || has_tickets || !shared.caps.is_empty();
     let folder = overrides.state_folder.as_deref();
     let ledger = ledger::build(builder, file.ledger.as_ref(), is_needed, folder);
     let limits = limits(builder, &file.limits);
@@ -240,6 +252,7 @@ fn build(builder: &mut Builder, file: &file::File, overrides: &Overrides) -> Opt
         listeners,
         admin,
         ledger,
+        shared,
         files: std::mem::take(&mut builder.files).into_iter().collect(),
         notes: std::mem::take(&mut builder.warnings),
     })

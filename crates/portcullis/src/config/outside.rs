@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use portcullis_verifiers::{ConfigError, Outbound};
 use tokio::runtime::Handle;
 
+use crate::desk::LedgerTickets;
 use crate::state::LedgerKeys;
 
 /// Those outside of the gate, whom verifiers ask. It outlives reloads, as the connections to them do.
@@ -13,6 +14,7 @@ pub(crate) struct Outside {
     runtime: Handle,
     outbound: Arc<OnceLock<Outbound>>,
     keys: LedgerKeys,
+    tickets: LedgerTickets,
 }
 
 impl Outside {
@@ -22,12 +24,18 @@ impl Outside {
             runtime,
             outbound: Arc::default(),
             keys: LedgerKeys::default(),
+            tickets: LedgerTickets::default(),
         }
     }
 
     /// Where verifiers find the ledger once it is open.
     pub(crate) const fn keys(&self) -> &LedgerKeys {
         &self.keys
+    }
+
+    /// The tickets of the ledger, once it is open.
+    pub(crate) const fn tickets(&self) -> &LedgerTickets {
+        &self.tickets
     }
 
     /// The one client, which is set up when it is first needed: a gate that asks nobody needs neither

@@ -9,7 +9,7 @@ use portcullis_boundary::close::{CloseCode, CodeTable, Preset};
 use portcullis_boundary::policy::{Auth, Origin, OriginRule, Protocols, Signal};
 use portcullis_boundary::refusal::RefusalKind;
 use portcullis_boundary::session::Terms;
-use portcullis_gateway::config::{Pattern, Route};
+use portcullis_gateway::config::{Assert, Pattern, Route};
 
 use super::at::At;
 use super::builder::Builder;
@@ -18,12 +18,14 @@ use super::problem::Problem;
 use super::scalar::Names;
 use super::verifiers::{Recipe, Recipes, Shape};
 use super::{callout, suggest, upstreams, values};
+use crate::assertion::Signer;
 
 /// The routes of a file. `required` is the switch of authentication.
 pub(super) fn build(
     builder: &mut Builder,
     routes: &[At<file::Route>],
     verifiers: &Recipes<'_>,
+    signer: Option<&Arc<Signer>>,
     required: bool,
 ) -> Vec<Route> {
     check_unique(builder, routes);
@@ -44,6 +46,9 @@ pub(super) fn build(
         let terms = terms(builder, &route.session, &codes);
         let upstream = upstreams::build(builder, route).map(|mut upstream| {
             upstream.carriers = carriers;
+            let wants_assertion = route.assertion.as_ref().is_some_and(|wants| wants.value);
+            let signer = signer.filter(|_| wants_assertion);
+            upstream.assertion = signer.map(|signer| Arc::clone(signer) as Arc<dyn Assert>);
             upstream
         });
         let authority = callout::build(builder, route);
@@ -144,7 +149,10 @@ fn auth(
             None
         }
         (false, Some(names)) => {
-            let verifiers = chosen(builder, &names.value, verifiers, keeps_claims)?;
+            let mut verifiers = chosen(builder, &names.value, verifiers, keeps_claims)?;
+            if carriers.iter().any(|carrier| *carrier == Carrier::Ticket) {
+                verifiers.insert(0, Arc::new(builder.tickets()));
+            }
             Some(Auth::Required {
                 verifiers,
                 carriers,
@@ -216,6 +224,7 @@ fn carriers(builder: &mut Builder, route: &file::Route) -> Carriers {
         let known = [
             "header",
             "subprotocol",
+            "ticket",
             "cookie:NAME",
             "query",
             "first-message",

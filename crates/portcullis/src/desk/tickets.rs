@@ -48,7 +48,7 @@ impl LedgerTickets {
         let session = session_id().map_err(|error| overloaded(error.to_string()))?;
         let identity = wanted.identity.clone().for_session(session);
         // It dies with its parent.
-        let parent = identity.end().unwrap_or(now.after(LIFE));
+        let parent = identity.end().unwrap_or_else(|| now.after(LIFE));
         let expires_at = now.after(LIFE).min(parent);
         let identity = serde_json::to_string(&identity)
             .map_err(|error| Refusal::new(RefusalKind::Internal).because(error.to_string()))?;

@@ -1,0 +1,221 @@
+"""Tickets from the page to the socket, places over all gates, and signed assertions."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+import time
+from urllib.parse import quote
+
+import jwt
+import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
+from support import configs, node, table, tokens
+from support.browser import closed, event, fetch, socket, sockets
+from support.process import eventually
+from support.raw import Raw, ask, request, upgrade
+
+APP = "https://app.example"
+
+
+def config(files, upstream, **more) -> dict:
+    settings = {"carriers": ["header", "ticket"], "origin": [APP], **more}
+    built = configs.base(files, upstream, **settings)
+    built["ledger"] = {"url": f"sqlite:{files['tokens'].parent / 'ledger.db'}"}
+    return built
+
+
+def mint(door, token: str, *, path: str = "/ws/echo", origin: str | None = APP, query: str = "", method: str = "POST"):
+    headers = [("Authorization", f"Bearer {token}")] + ([("Origin", origin)] if origin else [])
+    target = f"/.portcullis/ticket?route={quote(path)}{query}"
+    answer = ask(door.port, request(method, target, headers, host=door.authority))
+    return answer, json.loads(answer.body) if answer.body else None
+
+
+def use(door, ticket: str, *, path: str = "/ws/echo", origin: str | None = APP):
+    """The status of a handshake with the ticket, and its connection."""
+    raw = Raw(door.port)
+    headers = [("Origin", origin)] if origin else []
+    answer = raw.send(upgrade(f"{path}?ticket={ticket}", headers, host=door.authority)).response()
+    return answer, raw
+
+
+@pytest.fixture
+def door(gate, files, fastapi):
+    return gate(config(files, fastapi.url, signal="http"))
+
+
+def test_a_ticket_opens_one_session_and_is_in_no_log(door):
+    token = tokens.make(jti="parent", scope="chat", exp=60)
+    answer, body = mint(door, token)
+    assert (answer.status, answer.header("cache-control")) == (201, "no-store")
+    assert answer.header("access-control-allow-origin") == APP
+    assert 20 <= body["expires_at"] - time.time() <= 31
+    opened, raw = use(door, body["ticket"])
+    assert (opened.status, opened.header("portcullis-session")) == (101, body["session"])
+    admitted = door.wait_decision(carrier="ticket")
+    assert (admitted["subject"], admitted["credential_id"], admitted["verifier"]) == ("alice", "parent", "jwt")
+    again, _ = use(door, body["ticket"])
+    table.assert_denied(again, "invalid_credential")
+    assert body["ticket"] not in door.process.err.text()
+    raw.sock.close()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        ({"origin": None}, "no page shows a page's ticket"),
+        ({"path": "/ws/other"}, "another route"),
+        ({"ticket": "A" * 43}, "a guess"),
+        ({"ticket": "short"}, "no ticket"),
+        ({"ticket": "%00' OR 1=1 --"}, "an injection"),
+    ],
+)
+def test_a_ticket_is_good_in_its_place_only_and_gone_when_shown_elsewhere(gate, files, fastapi, wrong, why):
+    built = config(files, fastapi.url, signal="http")
+    other = {**built["route"][0], "name": "other", "path": "/ws/other"}
+    door = gate({**built, "route": [*built["route"], other]})
+    _, body = mint(door, tokens.ALICE)
+    place = {"ticket": quote(wrong.get("ticket", body["ticket"])), "path": wrong.get("path", "/ws/echo")}
+    answer, _ = use(door, place["ticket"], path=place["path"], origin=wrong.get("origin", APP))
+    assert answer.status == 401, why
+    burnt = "ticket" not in wrong
+    assert use(door, body["ticket"])[0].status == (401 if burnt else 101)
+
+
+def test_a_ticket_of_a_pages_server_is_for_the_page_that_it_names(door):
+    _, body = mint(door, tokens.ALICE, origin=None, query=f"&origin={quote(APP)}")
+    assert use(door, body["ticket"])[0].status == 101
+    _, body = mint(door, tokens.ALICE, origin=None)
+    assert use(door, body["ticket"], origin=None)[0].status == 101
+
+
+def test_no_ticket_without_a_credential_for_the_route(gate, files, fastapi):
+    built = config(files, fastapi.url, signal="http", scopes=["chat"])
+    plain = {"name": "plain", "path": "/plain", "upstream": fastapi.url, "verifiers": ["tokens", "jwt"]}
+    door = gate({**built, "route": [*built["route"], plain]})
+    for token, code in [(tokens.WRONG, "invalid_credential"), (tokens.make(exp=-60), "expired"), (tokens.make(), "insufficient_scope")]:
+        answer, body = mint(door, token)
+        assert (answer.status, body["code"]) == (table.TABLE[code].status, code)
+    assert mint(door, tokens.ALICE, origin="https://evil.example")[0].status == 403
+    assert mint(door, tokens.ALICE, path="/plain", origin=None)[0].status == 404
+    assert mint(door, tokens.ALICE, method="GET")[0].status == 405
+    # From a ticket comes no other one.
+    _, body = mint(door, tokens.ALICE)
+    target = f"/.portcullis/ticket?route={quote('/ws/echo?ticket=' + body['ticket'])}"
+    answer = ask(door.port, request("POST", target, [("Origin", APP)], host=door.authority))
+    assert answer.status == 401
+
+
+def test_a_ticket_dies_with_its_parent(door):
+    _, body = mint(door, tokens.make(exp=2))
+    assert body["expires_at"] <= time.time() + 2
+    assert eventually(lambda: time.time() > body["expires_at"] + 0.2, timeout=5)
+    assert use(door, body["ticket"])[0].status == 401
+    _, body = mint(door, tokens.make(exp=3))
+    opened, raw = use(door, body["ticket"])
+    assert opened.status == 101
+    assert raw.frame().code == 4001
+
+
+def test_from_the_page_by_its_cookie_to_the_socket(gate, files, fastapi, browser):
+    """The browser's whole way: page, cookie, ticket, socket; the token is in no URL and no log."""
+    built = configs.base(files, fastapi.url, carriers=["cookie:sid", "ticket"])
+    built["ledger"] = {"url": f"sqlite:{files['tokens'].parent / 'ledger.db'}"}
+    page = {"name": "page", "path": "/", "upstream": "builtin:demo", "public": True}
+    door = gate({**built, "route": [*built["route"], page]})
+    ticket = fetch(door.http("/.portcullis/ticket?route=/ws/echo"), method="POST")
+    [fetched] = browser.visit(door.http("/"), ticket, cookies={"sid": tokens.ALICE})
+    assert fetched["status"] == 201
+    body = json.loads(fetched["text"])
+    url = f"{door.ws('/ws/echo')}?ticket={body['ticket']}"
+    [[events]] = browser.visit(door.http("/"), sockets(socket(url, send=["hello"], until=1)))
+    assert event(events, "message")["text"] == "hello"
+    assert closed(events) == (1000, "enough")
+    [[events]] = browser.visit(door.http("/"), sockets(socket(url)))
+    assert closed(events) == table.close_of("invalid_credential")
+    assert body["ticket"] not in door.process.err.text()
+
+
+def test_one_ticket_used_at_two_gates_at_once_is_admitted_once(gate, files, fastapi):
+    built = config(files, fastapi.url, signal="http")
+    doors = [gate(built), gate(built)]
+    for _ in range(10):
+        _, body = mint(doors[0], tokens.ALICE)
+        statuses = []
+        start = threading.Barrier(6)
+
+        def knock(door):
+            start.wait()
+            statuses.append(use(door, body["ticket"])[0].status)
+
+        threads = [threading.Thread(target=knock, args=(doors[number % 2],)) for number in range(6)]
+        [thread.start() for thread in threads]
+        [thread.join() for thread in threads]
+        assert sorted(statuses) == [101, 401, 401, 401, 401, 401]
+
+
+def test_a_cap_holds_over_two_gates_and_a_killed_gate_gives_its_places_back(gate, files, fastapi):
+    built = config(files, fastapi.url, signal="http", limits={"shared_sessions_per_subject": 3})
+    doors = [gate(built), gate(built)]
+    opened, refused, start = [], [], threading.Barrier(12)
+
+    def enter(door):
+        start.wait()
+        try:
+            opened.append(connect(door.ws("/ws/echo"), additional_headers={"Authorization": f"Bearer {tokens.ALICE}"}, proxy=None))
+        except InvalidStatus as error:
+            refused.append(error.response.status_code)
+
+    threads = [threading.Thread(target=enter, args=(doors[number % 2],)) for number in range(12)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+    assert (len(opened), refused) == (3, [429] * 9)
+
+    def admitted(door) -> bool:
+        try:
+            opened.append(connect(door.ws("/ws/echo"), additional_headers={"Authorization": f"Bearer {tokens.ALICE}"}, proxy=None))
+            return True
+        except InvalidStatus:
+            return False
+
+    # Another subject has places of its own; one that ends makes room at the other gate.
+    assert node.connect(doors[0].ws("/ws/echo"), headers={"Authorization": f"Bearer {tokens.BOB}"}, close=1000)
+    opened.pop().close()
+    assert eventually(lambda: admitted(doors[1]), timeout=5)
+    assert not admitted(doors[0])
+    # A gate that is killed says nothing any more; its lease does.
+    doors[0].process.kill()
+    held = sum(1 for client in opened if client.remote_address[1] == doors[1].port)
+    wanted = 3 - held
+    assert wanted > 0
+    assert eventually(lambda: admitted(doors[1]), timeout=25, every=0.5)
+
+
+def test_an_upstream_can_check_who_it_is(gate, files, raw_upstream, tmp_path):
+    key = tmp_path / "assertion.pem"
+    subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", str(key)], check=True)
+    key.chmod(0o600)
+    heads = []
+
+    def remember(connection):
+        heads.append(connection.read_request())
+        connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+    built = configs.base(files, raw_upstream(remember).url, assertion=True)
+    built["assertion"] = {"key_file": key, "issuer": "https://gate.example"}
+    door = gate(built)
+    headers = [("Authorization", f"Bearer {tokens.make(scope='read')}"), ("Portcullis-Assertion", "mine")]
+    assert ask(door.port, request("GET", "/x", headers, host=door.authority)).status == 200
+    lines = [line.split(b": ", 1)[1].decode() for line in heads[0].split(b"\r\n") if line.lower().startswith(b"portcullis-assertion")]
+    assert len(lines) == 1
+    answer = ask(door.port, request("GET", "/.portcullis/jwks.json", host=door.authority))
+    assert (answer.status, answer.header("content-type")) == (200, "application/jwk-set+json")
+    [published] = json.loads(answer.body)["keys"]
+    assert "d" not in published
+    read = jwt.decode(lines[0], jwt.PyJWK(published).key, algorithms=["EdDSA"], audience="chat", issuer="https://gate.example")
+    assert (read["sub"], read["scope"], read["original_issuer"]) == ("alice", "read", tokens.ISSUER)
+    assert read["exp"] - read["iat"] == 60
