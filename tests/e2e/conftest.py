@@ -121,8 +121,8 @@ def service():
     """Makes services that the gate asks; all are stopped after the test."""
     with contextlib.ExitStack() as stack:
 
-        def start() -> Service:
-            made = Service()
+        def start(**kwargs) -> Service:
+            made = Service(**kwargs)
             stack.callback(made.stop)
             return made
 

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from support import configs, table, tokens
+from support.gate import run, toml
 from support.raw import CLOSE, Raw, ask, request, upgrade
 from support.upstreams import echo_frames
 
@@ -167,3 +168,12 @@ def test_a_bad_credential_is_not_its_business(gate, files, echo, asked):
     door = gate(authority(files, echo, asked))
     table.assert_denied(knock(door, tokens.WRONG), "invalid_credential")
     assert asked.count() == 0
+
+
+def test_explain_asks_it_as_the_gate_does(files, echo, asked, tmp_path):
+    path = tmp_path / "gate.toml"
+    path.write_text(toml(authority(files, echo, asked)))
+    for status, code, outcome in ((204, 0, None), (409, 4, "not_owner")):
+        asked.reply("/enter", status=status)
+        result = run("explain", "--config", path, "--websocket", "-H", f"Authorization: Bearer {tokens.ALICE}", "--json")
+        assert (result.returncode, json.loads(result.stdout).get("code")) == (code, outcome), result.stderr

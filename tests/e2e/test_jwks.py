@@ -12,7 +12,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from support import configs, table, tokens
-from support.gate import run
+from support.gate import run, toml
 from support.process import eventually
 from support.raw import CLOSE, TEXT, Raw, ask, request, upgrade
 from support.service import Issuer
@@ -235,12 +235,33 @@ def test_readiness_and_metrics_name_the_issuer_that_is_away_until_it_is_back(gat
 
     eventually(lambda: ready() == "", what="a gate with nothing to warn of")
     issuer.service.stop()
-    eventually(lambda: f"there are no keys of {issuer.name}, and its tokens are refused" in ready(), what="the warning")
+    eventually(lambda: f"warning: the keys of {issuer.name} cannot be fetched, and its tokens are refused\n" == ready(), what="the warning")
     assert f'portcullis_issuer_reachable{{issuer="{issuer.name}"}} 0' in door.metrics()
     assert f'portcullis_issuer_keys{{issuer="{issuer.name}"}} 0' in door.metrics()
     issuer.service.start_again()
     eventually(lambda: ready() == "", what="the end of the warning")
     assert f'portcullis_issuer_keys{{issuer="{issuer.name}"}} 1' in door.metrics()
+
+
+def test_readiness_says_when_keys_serve_that_cannot_be_renewed(gate, files, echo, issuer):
+    door = gate(config(files, echo, issuer, keys=QUICK))
+    assert enters(door, issuer.token("k1"))
+    issuer.service.stop()
+    line = f"warning: the keys of {issuer.name} cannot be renewed, and the last good ones serve\n"
+    eventually(lambda: ask(door.port, request(path="/readyz", host=door.authority)).text == line, what="the warning")
+    assert enters(door, issuer.token("k1"))
+    record = door.wait_record(lambda r: r["fields"]["message"] == "keys cannot be fetched", what="the reason")
+    assert (record["fields"]["issuer"], record["level"]) == (issuer.name, "WARN")
+
+
+def test_keys_over_tls_count_when_the_systems_authorities_vouch_for_their_owner(gate, files, echo, service, certs):
+    issuer = Issuer(service(tls=certs), "https://id.example")
+    issuer.add("k1")
+    issuer.publish("k1")
+    stranger = gate(config(files, echo, issuer))
+    table.assert_denied(denied(stranger, issuer.token("k1")), "keys_unavailable")
+    assert issuer.service.count() == 0
+    assert enters(gate(config(files, echo, issuer), env={"SSL_CERT_FILE": str(certs.ca)}), issuer.token("k1"))
 
 
 def test_a_reload_during_an_outage_keeps_the_keys(gate, files, echo, issuer):
@@ -331,8 +352,6 @@ def test_tokens_stand_beside_jwts(gate, files, echo, issuer):
 
 
 def test_explain_asks_the_issuer_as_the_gate_does_and_check_asks_nobody(files, echo, issuer, tmp_path):
-    from support.gate import toml
-
     issuer.add("k2")
     path = tmp_path / "gate.toml"
     path.write_text(toml(config(files, echo, issuer)))

@@ -52,18 +52,19 @@ fn measure(health: &KeySetHealth) {
     metrics::gauge!("portcullis_issuer_reachable", "issuer" => issuer).set(reachable);
 }
 
-/// What operators should know of an issuer's keys.
+/// What operators should know of an issuer's keys. Why they cannot be fetched is in the log: strangers
+/// may be able to read this.
 fn line(health: &KeySetHealth) -> Option<String> {
     let issuer = &health.issuer;
     match (health.state, &health.last_error) {
-        (KeySetState::Missing, Some(error)) => Some(format!(
-            "there are no keys of {issuer}, and its tokens are refused: {error}"
+        (KeySetState::Missing, Some(_)) => Some(format!(
+            "the keys of {issuer} cannot be fetched, and its tokens are refused"
         )),
         (KeySetState::Missing, None) => Some(format!(
-            "there are no keys of {issuer} yet, and its tokens are refused"
+            "the keys of {issuer} are not here yet, and its tokens wait for them"
         )),
-        (KeySetState::Fresh | KeySetState::Stale, Some(error)) => Some(format!(
-            "the keys of {issuer} cannot be renewed, and the last good ones serve: {error}"
+        (KeySetState::Fresh | KeySetState::Stale, Some(_)) => Some(format!(
+            "the keys of {issuer} cannot be renewed, and the last good ones serve"
         )),
         (KeySetState::Fixed | KeySetState::Fresh | KeySetState::Stale, _) => None,
     }

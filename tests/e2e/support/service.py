@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import ssl
 import threading
 import time
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from . import tokens
+from .certs import Certs
 from .process import eventually
 
 
@@ -43,7 +45,8 @@ class Asked:
 class Service:
     """On port 0, until it is stopped; it can be started again on the same port."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: Certs | None = None) -> None:
+        self.tls = tls
         self.replies: dict[str, Reply] = {}
         self.asked: list[Asked] = []
         self.connections: list[socket.socket] = []
@@ -52,7 +55,7 @@ class Service:
         self.stopped = threading.Event()
         self._serve(0)
         self.port = self.server.server_address[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
 
     def _serve(self, port: int) -> None:
         outer = self
@@ -95,6 +98,11 @@ class Service:
 
         self.stopped.clear()
         self.server = Server(("127.0.0.1", port), Handler)
+        if self.tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(self.tls.cert, self.tls.key)
+            # The handshake is on the connection's own thread.
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True, do_handshake_on_connect=False)
         threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
     def reply(self, path: str, body: object = "", status: int = 200, **more) -> None:
