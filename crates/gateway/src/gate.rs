@@ -15,6 +15,7 @@ use arc_swap::{ArcSwap, Guard};
 use http::StatusCode;
 use portcullis_boundary::limits::Limiter;
 use portcullis_boundary::policy::Auth;
+use portcullis_boundary::revocation::RevocationSet;
 use portcullis_boundary::session::Terms;
 use portcullis_boundary::{Policy, RefusalKind};
 use tokio_util::sync::CancellationToken;
@@ -107,6 +108,8 @@ pub struct StartOptions {
     pub before_idle: fn(),
     /// Whom it asks and tells.
     pub services: Services,
+    /// What is revoked before the first arrival.
+    pub revoked: RevocationSet,
 }
 
 /// Why a gate does not start.
@@ -143,6 +146,7 @@ impl Gate {
             standing: Arc::default(),
             authority: options.services.authority.clone(),
         };
+        asked.standing.replace(options.revoked);
         let reporter = Arc::new(Reporter::new(options.services.observer.clone()));
         let lobby = Places::new(lobby(&config.room));
         let connections = Places::new(connections(&config.room));

@@ -62,7 +62,7 @@ impl Standing {
         Some(covering.cause().refusal())
     }
 
-    fn check(&self, identity: &Identity) -> Result<(), Refusal> {
+    pub(crate) fn check(&self, identity: &Identity) -> Result<(), Refusal> {
         if let Some(kind) = self.covering(identity, None) {
             return Err(Refusal::new(kind));
         }

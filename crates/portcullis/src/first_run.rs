@@ -20,7 +20,7 @@ use portcullis_gateway::config::{
 use portcullis_verifiers::CapabilityTokens;
 use portcullis_verifiers::secret_file::SecretFile;
 
-use crate::config::{self, AdminPlan, LedgerPlan, Overrides, Settings, SharedPlan};
+use crate::config::{self, AdminPlan, BusPlan, LedgerPlan, Overrides, Settings, SharedPlan};
 use crate::demo::{Pages, Trials};
 use crate::secrets;
 
@@ -128,6 +128,7 @@ impl FirstRun {
             admin,
             shared: SharedPlan::default(),
             ledger,
+            bus: BusPlan::default(),
             files: vec![self.token_file.clone()],
             notes: token
                 .warning()

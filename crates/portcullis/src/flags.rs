@@ -20,8 +20,8 @@ use portcullis_verifiers::{CapabilityTokens, ConfigError};
 
 use crate::cli::gate::{GateArgs, SignalArg, WsAuth};
 use crate::config::{
-    self, AdminPlan, ClientAuth, JwtRecipe, ListenUrl, ListenerPlan, Overrides, Recipe, Settings,
-    SharedPlan, UpstreamUrl,
+    self, AdminPlan, BusPlan, ClientAuth, JwtRecipe, ListenUrl, ListenerPlan, Overrides, Recipe,
+    Settings, SharedPlan, UpstreamUrl,
 };
 
 const NEEDS_AUTH: &str =
@@ -112,6 +112,7 @@ pub(crate) fn settings(args: &GateArgs, overrides: &Overrides) -> anyhow::Result
             .map(|listen| AdminPlan { listen, api: None }),
         shared: SharedPlan::default(),
         ledger: None,
+        bus: BusPlan::default(),
         files: kept.files,
         notes: kept.notes,
     })

@@ -19,6 +19,10 @@ pub(crate) enum LogFormat {
     Json,
 }
 
+/// What is logged where nobody says. What the drivers of databases and buses tell besides, the ledger
+/// tells in its own words.
+const DEFAULT: &str = "info,async_nats=error,sqlx=warn,sqlx_core=error";
+
 /// Starts logging. What is logged is said by `PORTCULLIS_LOG`, or else `RUST_LOG`; `info` by default.
 ///
 /// # Errors
@@ -115,5 +119,5 @@ fn filter() -> anyhow::Result<EnvFilter> {
             Ok(_) | Err(_) => {}
         }
     }
-    Ok(EnvFilter::new("info"))
+    Ok(EnvFilter::new(DEFAULT))
 }

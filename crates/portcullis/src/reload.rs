@@ -29,6 +29,7 @@ pub(crate) struct Reloader {
     keys: Vec<Keys>,
     api: Option<Api>,
     ledger: Option<String>,
+    bus: String,
 }
 
 impl Reloader {
@@ -41,6 +42,7 @@ impl Reloader {
             admin: settings.admin.as_ref().map(|plan| plan.listen),
             api,
             ledger: fingerprint(settings),
+            bus: settings.bus.fingerprint.clone(),
             keys: settings.keys.clone(),
         }
     }
@@ -64,8 +66,8 @@ impl Reloader {
         for what in needs_restart(&self.listeners, &settings.listeners) {
             tracing::warn!(target: "portcullis::reload", "{what}");
         }
-        if fingerprint(&settings) != self.ledger {
-            tracing::warn!(target: "portcullis::reload", "the ledger has changed; restart to move there");
+        if fingerprint(&settings) != self.ledger || settings.bus.fingerprint != self.bus {
+            tracing::warn!(target: "portcullis::reload", "the ledger or the bus has changed; restart to move there");
         }
         if settings.admin.as_ref().map(|plan| plan.listen) != self.admin {
             tracing::warn!(target: "portcullis::reload", "the admin listener has changed; restart to move it");

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
+use portcullis_boundary::revocation::RevocationSet;
 use portcullis_gateway::{BoundAddress, Gate, Services, StartError, StartOptions};
 use portcullis_verifiers::jwks::Keys;
 use tokio::runtime::Runtime;
@@ -53,43 +54,33 @@ pub(crate) fn run(
     let workers = workers.map_or_else(cores, NonZeroUsize::get);
     let admin = settings.admin.as_ref().map(|plan| Admin::bind(plan.listen));
     let admin = admin.transpose()?;
-    let state = match &settings.ledger {
-        Some(plan) => {
-            let opened = State::open(plan, source.keys(), runtime.handle());
-            Some(runtime.block_on(opened)?)
-        }
-        None => None,
-    };
-    let (places, mut keeper) = Places::new(gate_name()?);
+    let name = gate_name()?;
+    let state = open_state(runtime, &source, settings, &name)?;
+    let (places, mut keeper) = Places::new(name);
     let desk = FrontDesk::new(source.tickets().clone(), None);
+    let mut revoked = RevocationSet::default();
     if let Some(state) = &state {
-        source.tickets().found(state.ledger());
-        places.found(state.ledger());
+        source.tickets().found(Arc::clone(state.ledger()));
+        places.found(Arc::clone(state.ledger()));
         let begun = runtime.block_on(keeper.begin());
         begun.context("the ledger does not count sessions")?;
+        revoked = runtime
+            .block_on(state.revoked())
+            .context("the ledger does not say what is revoked")?;
     }
     let shared = Shared { places, desk };
     shared.take(&settings.shared);
-    let listeners = settings.listeners.iter().map(|plan| plan.listener.clone());
-    let gate = Gate::start(
-        settings.gate.clone(),
-        listeners.collect(),
-        StartOptions {
-            workers,
-            before_idle: crate::logging::flush,
-            services: shared.services(),
-        },
-    );
-    let gate = Arc::new(gate.map_err(|error| cannot_start(&error))?);
+    let gate = start(settings, workers, shared.services(), revoked)?;
     runtime.block_on(async {
-        let api = api(settings, state.as_ref());
+        let api = api(settings, state.as_ref(), &gate);
         let life = Life::new(Arc::clone(&gate), source, settings, api.clone(), shared)?;
+        let notes = Arc::clone(&life.notes);
         say_open(&gate, settings, admin.as_ref(), life.reloader.first_run())?;
         let exit = tokio::select! {
             exit = life.live() => Ok(exit),
-            failed = serve(admin, gate, api) => Err(failed),
+            failed = serve(admin, Arc::clone(&gate), api) => Err(failed),
             () = keeper.keep() => Err(anyhow!("places are kept for as long as the gate lives")),
-            () = keep(state.as_ref()) => Err(anyhow!("the ledger is kept for as long as the gate lives")),
+            () = keep(state.as_deref(), &gate, &notes) => Err(anyhow!("the ledger is kept for as long as the gate lives")),
         };
         keeper.end().await;
         if let Some(state) = &state {
@@ -99,10 +90,45 @@ pub(crate) fn run(
     })
 }
 
+/// What lasts, where there is a ledger.
+fn open_state(
+    runtime: &Runtime,
+    source: &Source,
+    settings: &Settings,
+    name: &str,
+) -> anyhow::Result<Option<Arc<State>>> {
+    let Some(plan) = &settings.ledger else {
+        return Ok(None);
+    };
+    let opened = State::open(plan, &settings.bus, name, source.keys(), runtime.handle());
+    Ok(Some(Arc::new(runtime.block_on(opened)?)))
+}
+
+fn start(
+    settings: &Settings,
+    workers: usize,
+    services: Services,
+    revoked: RevocationSet,
+) -> anyhow::Result<Arc<Gate>> {
+    let listeners = settings.listeners.iter().map(|plan| plan.listener.clone());
+    let options = StartOptions {
+        workers,
+        before_idle: crate::logging::flush,
+        services,
+        revoked,
+    };
+    let gate = Gate::start(settings.gate.clone(), listeners.collect(), options);
+    Ok(Arc::new(gate.map_err(|error| cannot_start(&error))?))
+}
+
 /// The admin API, where there is one.
-fn api(settings: &Settings, state: Option<&State>) -> Option<Api> {
+fn api(settings: &Settings, state: Option<&Arc<State>>, gate: &Arc<Gate>) -> Option<Api> {
     let policy = settings.admin.as_ref()?.api.as_ref()?;
-    Some(Api::new(Arc::clone(policy), state?.ledger()))
+    Some(Api::new(
+        Arc::clone(policy),
+        Arc::clone(state?),
+        Arc::clone(gate),
+    ))
 }
 
 async fn serve(admin: Option<Admin>, gate: Arc<Gate>, api: Option<Api>) -> anyhow::Error {
@@ -112,9 +138,9 @@ async fn serve(admin: Option<Admin>, gate: Arc<Gate>, api: Option<Api>) -> anyho
     }
 }
 
-async fn keep(state: Option<&State>) {
+async fn keep(state: Option<&State>, gate: &Gate, notes: &Notes) {
     match state {
-        Some(state) => state.keep().await,
+        Some(state) => state.keep(gate, notes).await,
         None => std::future::pending().await,
     }
 }
@@ -128,7 +154,7 @@ struct Life {
     reloader: Reloader,
     drain_timeout: Duration,
     keys: Vec<Keys>,
-    notes: Notes,
+    notes: Arc<Notes>,
     shared: Shared,
 }
 
@@ -171,7 +197,7 @@ impl Life {
     ) -> anyhow::Result<Self> {
         let what = "cannot listen for signals";
         Ok(Self {
-            notes: Notes::new(Arc::clone(&gate)),
+            notes: Arc::new(Notes::new(Arc::clone(&gate))),
             keys: settings.keys.clone(),
             gate,
             ends: Ends::new().context(what)?,

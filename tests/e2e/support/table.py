@@ -27,6 +27,8 @@ TABLE = {
     "revoked": Row(401, "invalid_token", 4004, "login"),
     "account_disabled": Row(403, None, 4004, "login"),
     "not_yet_valid": Row(401, "invalid_token", 1013, "retry"),
+    "revoked": Row(401, "invalid_token", 4004, "login"),
+    "account_disabled": Row(403, None, 4004, "login"),
     "insufficient_scope": Row(403, "insufficient_scope", 4003, "stop"),
     "not_owner": Row(403, None, 4003, "stop"),
     "resource_unknown": Row(404, None, 4404, "stop"),

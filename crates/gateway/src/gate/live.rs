@@ -5,7 +5,7 @@ use std::sync::Arc;
 use portcullis_boundary::clock::{Clock, SystemClock, Timestamp};
 use portcullis_boundary::revocation::{Revocation, RevocationSet};
 use portcullis_boundary::session::Terms;
-use portcullis_boundary::{Identity, RefusalKind, SessionId};
+use portcullis_boundary::{Identity, Refusal, RefusalKind, SessionId};
 use tokio::time::Instant;
 
 use super::{Gate, Shared};
@@ -49,6 +49,15 @@ impl Gate {
     /// every credential with `overloaded`, and `/readyz` says so; admitted sessions live on.
     pub fn set_informed(&self, is_informed: bool) {
         self.shared.asked.standing.set_informed(is_informed);
+    }
+
+    /// Rule 6 as this gate answers it by itself, for others that decide about the same credentials.
+    ///
+    /// # Errors
+    ///
+    /// The refusal of what is revoked, and of everybody while it is not informed.
+    pub fn standing(&self, identity: &Identity) -> Result<(), Refusal> {
+        self.shared.asked.standing.check(identity)
     }
 
     /// Says what else its operator should know, in `/readyz`, until the next call.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use portcullis_boundary::carrier::Carriers;
 use portcullis_boundary::limits::Limits;
 use portcullis_boundary::policy::{Auth, HostRule};
+use portcullis_boundary::revocation::RevocationSet;
 use portcullis_boundary::session::Terms;
 use portcullis_boundary::{DynVerifier, Policy};
 use portcullis_gateway::config::{
@@ -106,6 +107,7 @@ impl Setup {
                 workers: 1,
                 before_idle: || {},
                 services,
+                revoked: RevocationSet::default(),
             },
         )
         .expect("a gate");

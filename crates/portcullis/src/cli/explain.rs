@@ -9,7 +9,7 @@ use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Uri, header};
 
 use super::gate::GateArgs;
-use crate::config::{ListenerPlan, Outside, Settings};
+use crate::config::{BusPlan, ListenerPlan, Outside, Settings};
 use crate::explain::{Question, answer, render};
 use crate::output::{self, Exit};
 use crate::run;
@@ -93,7 +93,13 @@ pub(crate) fn run(args: ExplainArgs) -> anyhow::Result<Exit> {
     let source = Source::new(args.gate.clone(), Rest::default(), outside)?;
     let settings = source.load(&[], &[])?;
     if let Some(plan) = &settings.ledger {
-        runtime.block_on(State::open(plan, source.keys(), runtime.handle()))?;
+        runtime.block_on(State::open(
+            plan,
+            &BusPlan::default(),
+            "explain",
+            source.keys(),
+            runtime.handle(),
+        ))?;
     }
     let plan = listener(&settings, &args.url).context("there is no listener")?;
     let question = Question {

@@ -7,7 +7,9 @@ mod explain;
 pub(crate) mod gate;
 mod key;
 mod operator;
+mod revoke;
 mod serve;
+mod sessions;
 mod table;
 mod token;
 mod user;
@@ -44,6 +46,12 @@ enum Command {
     /// Say who is a user, what their keys may do, and whether they may enter, at a running gate
     #[command(subcommand)]
     User(user::UserCommand),
+    /// Take back what subjects, credentials, keys, issuers or sessions may, on every gate
+    #[command(subcommand)]
+    Revoke(revoke::RevokeCommand),
+    /// List, show and end live sessions, on every gate
+    #[command(subcommand)]
+    Sessions(sessions::SessionsCommand),
     /// Print the refusal table, or the tables of close codes for clients
     Codes(codes::CodesArgs),
     /// Print completions for a shell
@@ -80,6 +88,8 @@ pub fn main() -> ExitCode {
         Some(Command::Token(command)) => token::run(&command),
         Some(Command::Key(command)) => key::run(&command),
         Some(Command::User(command)) => user::run(&command),
+        Some(Command::Revoke(command)) => revoke::run(&command),
+        Some(Command::Sessions(command)) => sessions::run(&command),
         Some(Command::Codes(args)) => codes::run(&args),
         Some(Command::Completions(args)) => completions::run(&args, &mut Cli::command()),
     };

@@ -36,6 +36,8 @@ pub(crate) struct File {
     pub(crate) admin: Option<Admin>,
     /// What must last: keys, users, revocations, sessions, the audit log.
     pub(crate) ledger: Option<At<Ledger>>,
+    /// How gates that share a ledger tell each other.
+    pub(crate) bus: Option<At<Bus>>,
 }
 
 /// The one switch of authentication.
@@ -317,6 +319,23 @@ pub(crate) struct Ledger {
     pub(crate) keep_audit: Option<At<String>>,
     /// How long keys are kept that are expired or revoked; 90d by default.
     pub(crate) keep_keys: Option<At<String>>,
+    /// How long withdrawn revocations are kept; 7d by default.
+    pub(crate) keep_withdrawn: Option<At<String>>,
+    /// How long the ledger may be silent before new arrivals with a credential are refused; 10s by
+    /// default.
+    pub(crate) max_stale: Option<At<String>>,
+}
+
+/// How gates tell each other.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Bus {
+    /// `local:` (the default), or `nats://USER:PASSWORD@HOST:PORT`.
+    pub(crate) url: Option<At<String>>,
+    /// A file with the URL, in place of `url`.
+    pub(crate) url_file: Option<At<String>>,
+    /// The first words of the topics; `portcullis` by default.
+    pub(crate) prefix: Option<At<String>>,
 }
 
 const fn yes() -> bool {

@@ -1,7 +1,9 @@
-//! Where a gate keeps what must last.
+//! Where a gate keeps what must last, and how it tells others.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use portcullis_ledger::bus::{BusUrl, Topic};
 use portcullis_ledger::{LedgerUrl, Retention};
 
 use super::at::At;
@@ -21,6 +23,8 @@ pub(crate) struct LedgerPlan {
     pub(crate) fingerprint: String,
     /// How long it keeps what does not count any more.
     pub(crate) retention: Retention,
+    /// How long it may be silent before new arrivals are refused.
+    pub(crate) max_stale: Duration,
 }
 
 impl LedgerPlan {
@@ -37,7 +41,47 @@ impl LedgerPlan {
             folder: Some(folder.to_owned()),
             fingerprint: secrets::sha256_hex(&text),
             retention: Retention::default(),
+            max_stale: MAX_STALE,
         })
+    }
+}
+
+#[cfg(test)]
+impl LedgerPlan {
+    /// One that is forgotten with its test.
+    pub(crate) fn in_memory() -> Self {
+        Self {
+            url: LedgerUrl::parse("sqlite::memory:").expect("a URL"),
+            folder: None,
+            fingerprint: String::new(),
+            retention: Retention::default(),
+            max_stale: MAX_STALE,
+        }
+    }
+}
+
+/// A bus that is to be opened.
+#[derive(Clone, Debug)]
+pub(crate) struct BusPlan {
+    /// Where it is.
+    pub(crate) url: BusUrl,
+    /// The first words of its topics.
+    pub(crate) prefix: String,
+    /// The digest of its URL.
+    pub(crate) fingerprint: String,
+    /// Whether other gates listen too.
+    pub(crate) is_shared: bool,
+}
+
+/// The bus within the process.
+impl Default for BusPlan {
+    fn default() -> Self {
+        Self {
+            url: BusUrl::parse(LOCAL).expect("`local:` is a bus's URL"),
+            prefix: PREFIX.to_owned(),
+            fingerprint: secrets::sha256_hex(LOCAL),
+            is_shared: false,
+        }
     }
 }
 
@@ -69,6 +113,7 @@ pub(super) fn build(
                 folder: None,
                 fingerprint: secrets::sha256_hex(&text),
                 retention: Retention::default(),
+                max_stale: MAX_STALE,
             }
         }
         (None, Some(folder)) => {
@@ -98,9 +143,51 @@ fn kept(builder: &mut Builder, file: &file::Ledger, plan: LedgerPlan) -> Option<
         keys: builder
             .some_time(file.keep_keys.as_ref())
             .unwrap_or(default.keys),
-        ..default
+        withdrawn: builder
+            .some_time(file.keep_withdrawn.as_ref())
+            .unwrap_or(default.withdrawn),
+        gates: default.gates,
     };
-    Some(LedgerPlan { retention, ..plan })
+    let max_stale = builder.some_time(file.max_stale.as_ref());
+    Some(LedgerPlan {
+        retention,
+        max_stale: max_stale.unwrap_or(MAX_STALE),
+        ..plan
+    })
+}
+
+/// The bus of a file.
+pub(super) fn build_bus(
+    builder: &mut Builder,
+    written: Option<&At<file::Bus>>,
+    ledger: Option<&At<file::Ledger>>,
+) -> Option<BusPlan> {
+    let Some(at) = written else {
+        return Some(BusPlan::default());
+    };
+    let (url, file) = (at.value.url.as_ref(), at.value.url_file.as_ref());
+    let text = one_url(builder, at, url, file).unwrap_or_else(|| LOCAL.to_owned());
+    if text != LOCAL && ledger.is_none() {
+        let what = "gates on one bus share a ledger, and none is named";
+        let mend = "add `[ledger]` with the `url` of the PostgreSQL that they share";
+        builder.report(Problem::new(what, mend).at(&at.span));
+    }
+    let prefix = at.value.prefix.as_ref();
+    if let Some(prefix) = prefix {
+        let read: Result<Topic, _> = prefix.value.parse();
+        let mend = "write words of letters, digits, `-` and `_`, with dots between them";
+        builder.take(read, prefix, mend)?;
+    }
+    let url = BusUrl::parse(&text).map_err(|error| {
+        let mend = "write \"local:\" or \"nats://USER:PASSWORD@HOST:PORT\"";
+        builder.report(Problem::new(format!("`bus.url`: {error}"), mend));
+    });
+    Some(BusPlan {
+        url: url.ok()?,
+        prefix: prefix.map_or_else(|| PREFIX.to_owned(), |at| at.value.clone()),
+        fingerprint: secrets::sha256_hex(&text),
+        is_shared: text != LOCAL,
+    })
 }
 
 /// The URL that stands in the file, or in the file that it names.
@@ -125,3 +212,10 @@ fn one_url<T>(
 
 const NAME_ONE: &str =
     "add `[ledger]` with `url = \"sqlite:PATH\"`, or name a folder with `--state-dir`";
+
+const LOCAL: &str = "local:";
+
+const PREFIX: &str = "portcullis";
+
+/// How long a ledger may be silent where nobody says so.
+const MAX_STALE: Duration = Duration::from_secs(10);

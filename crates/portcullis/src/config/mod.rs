@@ -37,7 +37,7 @@ use portcullis_verifiers::jwks::Keys;
 pub(crate) use self::admin::{ADMIN_SCOPE, AdminPlan, admin_policy};
 use self::builder::Builder;
 pub(crate) use self::file::ClientAuth;
-pub(crate) use self::ledger::LedgerPlan;
+pub(crate) use self::ledger::{BusPlan, LedgerPlan};
 pub(crate) use self::listeners::{DEFAULT_URL, ListenerPlan, host_name, open};
 pub(crate) use self::outside::Outside;
 pub(crate) use self::paths::{expand, home};
@@ -65,6 +65,8 @@ pub(crate) struct Settings {
     pub(crate) ledger: Option<LedgerPlan>,
     /// What it shares with other gates.
     pub(crate) shared: SharedPlan,
+    /// How it tells other gates.
+    pub(crate) bus: BusPlan,
     /// The keys of the issuers whose tokens it takes.
     pub(crate) keys: Vec<Keys>,
     /// The files that it was read from; when one changes, it is read again.
@@ -233,6 +235,7 @@ fn build(builder: &mut Builder, file: &file::File, overrides: &Overrides) -> Opt
     let is_needed = has_api || has_keys || has_tickets || !shared.caps.is_empty();
     let folder = overrides.state_folder.as_deref();
     let ledger = ledger::build(builder, file.ledger.as_ref(), is_needed, folder);
+    let bus = ledger::build_bus(builder, file.bus.as_ref(), file.ledger.as_ref());
     let limits = limits(builder, &file.limits);
     let room = room(builder, &file.limits);
     let timeouts = timeouts(builder, &file.timeouts, overrides);
@@ -253,6 +256,7 @@ fn build(builder: &mut Builder, file: &file::File, overrides: &Overrides) -> Opt
         admin,
         ledger,
         shared,
+        bus: bus?,
         files: std::mem::take(&mut builder.files).into_iter().collect(),
         notes: std::mem::take(&mut builder.warnings),
     })

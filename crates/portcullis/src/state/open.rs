@@ -1,34 +1,53 @@
 //! The ledger while the gate runs.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context;
 use portcullis_boundary::clock::{Clock, SystemClock};
+use portcullis_gateway::Gate;
+use portcullis_ledger::bus::{self, Bus, BusError};
 use portcullis_ledger::{Ledger, Retention, Settings, SqlLedger};
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::follow::Read;
 use super::keys::LedgerKeys;
-use crate::config::LedgerPlan;
+use crate::config::{BusPlan, LedgerPlan};
+use crate::notes::Notes;
 use crate::secrets;
 
 /// An open ledger, and what has to be done with it now and then.
 pub(crate) struct State {
-    ledger: SqlLedger,
+    pub(super) ledger: SqlLedger,
+    /// The same, for others.
+    shared: Arc<dyn Ledger>,
+    pub(super) bus: Arc<dyn Bus>,
+    /// Whether other gates listen on the bus.
+    pub(super) is_shared: bool,
+    /// The name of this gate, which is another one after each start.
+    pub(super) name: String,
+    pub(super) max_stale: Duration,
+    /// What was read of revocations.
+    pub(super) read: Mutex<Read>,
+    /// That there is something to read.
+    pub(super) nudge: Notify,
     keys: LedgerKeys,
     retention: Retention,
 }
 
 impl State {
-    /// Opens the ledger of `plan`, whose work runs on `runtime` from now on, and lets `keys` find
-    /// it.
+    /// Opens the ledger of `plan` and the bus, whose work runs on `runtime` from now on, and lets `keys` find
+    /// it. `name` is that of this gate.
     ///
     /// # Errors
     ///
     /// Why it cannot be opened; no password is in that.
     pub(crate) async fn open(
         plan: &LedgerPlan,
+        bus: &BusPlan,
+        name: &str,
         keys: &LedgerKeys,
         runtime: &Handle,
     ) -> anyhow::Result<Self> {
@@ -38,21 +57,35 @@ impl State {
         }
         let opened = SqlLedger::open(plan.url.clone(), Settings::default(), runtime).await;
         let ledger = opened.with_context(|| format!("cannot open the {} ledger", plan.url))?;
-        keys.found(Arc::new(ledger.clone()));
+        let shared: Arc<dyn Ledger> = Arc::new(ledger.clone());
+        keys.found(Arc::clone(&shared));
+        let is_shared = bus.is_shared;
+        let bus = bus::open(bus.url.clone(), &bus.prefix, runtime).await;
         Ok(Self {
             ledger,
+            shared,
+            bus: bus.context("cannot open the bus")?,
+            is_shared,
+            name: name.to_owned(),
+            max_stale: plan.max_stale,
+            read: Mutex::default(),
+            nudge: Notify::new(),
             keys: keys.clone(),
             retention: plan.retention,
         })
     }
 
     /// The ledger.
-    pub(crate) fn ledger(&self) -> Arc<dyn Ledger> {
-        Arc::new(self.ledger.clone())
+    pub(crate) const fn ledger(&self) -> &Arc<dyn Ledger> {
+        &self.shared
     }
 
     /// Does what has to be done now and then. It never ends by itself; dropping it is safe.
-    pub(crate) async fn keep(&self) {
+    pub(crate) async fn keep(&self, gate: &Gate, notes: &Notes) {
+        tokio::join!(self.tidy(), self.follow(gate, notes), self.answer(gate));
+    }
+
+    async fn tidy(&self) {
         let mut uses = interval(NOTE_USES_EVERY);
         let mut prunes = interval(PRUNE_EVERY);
         for timer in [&mut uses, &mut prunes] {
@@ -69,6 +102,8 @@ impl State {
     /// Writes what is still to be written, and ends. It takes as long as one question may.
     pub(crate) async fn close(&self) {
         self.note_uses().await;
+        // What was told goes out, if it can.
+        let _: Result<(), BusError> = self.bus.flush().await;
         self.ledger.close().await;
     }
 

@@ -88,6 +88,11 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, detail)
     }
 
+    /// The caller's: it must not be, as things are.
+    pub(super) fn conflict(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, detail)
+    }
+
     /// The caller's: the path has other methods.
     pub(super) fn method_not_allowed() -> Self {
         Self::new(

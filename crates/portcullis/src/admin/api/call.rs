@@ -15,7 +15,7 @@ use super::answer::Problem;
 const MAX_BODY: usize = 64 * 1024;
 
 /// The entries of a page where nobody says how many.
-const USUAL_PAGE: u16 = 100;
+pub(super) const USUAL_PAGE: u16 = 100;
 
 /// A request that was admitted, and read whole.
 pub(super) struct Call {

@@ -6,10 +6,10 @@ use portcullis_verifiers::api_key::ApiKeyToken;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Api;
 use super::answer::{List, Problem, Reply};
 use super::call::{Call, page};
 use super::time::Time;
+use super::{Api, revocations};
 
 /// A key that is to be made.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -119,6 +119,8 @@ pub(super) async fn revoke(api: Api, call: Call) -> Result<Reply, Problem> {
     if !api.ledger().revoke_key(call.id(), now).await? {
         return Err(unknown());
     }
+    let cut = revocations::of_key(call.id(), call.by.subject(), now);
+    api.state().revoke(api.gate(), cut).await?;
     api.did(&call, "key_revoked", call.id());
     Ok(Reply::done())
 }

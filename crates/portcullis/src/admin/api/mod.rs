@@ -18,6 +18,8 @@ mod call;
 mod keys;
 pub(crate) mod openapi;
 mod operation;
+mod revocations;
+mod sessions;
 mod time;
 mod users;
 
@@ -33,7 +35,8 @@ use axum::routing::{MethodFilter, on};
 use portcullis_boundary::clock::{Clock, SystemClock};
 use portcullis_boundary::limits::{Limiter, Limits, Rate};
 use portcullis_boundary::tower::BoundaryLayer;
-use portcullis_boundary::{Boundary, Policy};
+use portcullis_boundary::{Authority, Boundary, Identity, Policy, Refusal};
+use portcullis_gateway::Gate;
 use portcullis_ledger::Ledger;
 use tower::{Layer, ServiceExt};
 
@@ -41,6 +44,7 @@ use self::answer::Problem;
 use self::call::Call;
 use self::operation::{Operation, operations};
 pub(crate) use self::time::Time;
+use crate::state::State;
 
 /// What every path of the API begins with.
 pub(crate) const PREFIX: &str = "/api/v1";
@@ -54,22 +58,25 @@ pub(crate) struct Api {
 struct Parts {
     boundary: ArcSwap<Boundary>,
     limiter: Arc<Limiter>,
-    ledger: Arc<dyn Ledger>,
+    state: Arc<State>,
+    gate: Arc<Gate>,
     clock: Arc<dyn Clock>,
 }
 
 impl Api {
-    /// An API over `ledger`, for whom `policy` admits.
-    pub(crate) fn new(policy: Arc<Policy>, ledger: Arc<dyn Ledger>) -> Self {
+    /// An API over `state` and the sessions of `gate`, for whom `policy` admits and nothing was
+    /// revoked.
+    pub(crate) fn new(policy: Arc<Policy>, state: Arc<State>, gate: Arc<Gate>) -> Self {
         let mut limits = Limits::default();
         limits.failed_handshakes = Some(Rate::new(MOST_FAILURES, Duration::from_secs(60)));
         let limiter = Limiter::new(limits);
-        let boundary = Boundary::new(policy).with_limiter(Arc::clone(&limiter));
+        let boundary = boundary(policy, &limiter, &gate);
         Self {
             parts: Arc::new(Parts {
                 boundary: ArcSwap::from_pointee(boundary),
                 limiter,
-                ledger,
+                state,
+                gate,
                 clock: Arc::new(SystemClock::new()),
             }),
         }
@@ -77,8 +84,7 @@ impl Api {
 
     /// Asks `policy` from now on.
     pub(crate) fn set_policy(&self, policy: Arc<Policy>) {
-        let limiter = Arc::clone(&self.parts.limiter);
-        let boundary = Boundary::new(policy).with_limiter(limiter);
+        let boundary = boundary(policy, &self.parts.limiter, &self.parts.gate);
         self.parts.boundary.store(Arc::new(boundary));
     }
 
@@ -129,11 +135,34 @@ impl Api {
     }
 
     fn ledger(&self) -> &dyn Ledger {
-        &*self.parts.ledger
+        &**self.parts.state.ledger()
+    }
+
+    fn state(&self) -> &State {
+        &self.parts.state
+    }
+
+    fn gate(&self) -> &Gate {
+        &self.parts.gate
     }
 
     fn clock(&self) -> &dyn Clock {
         &*self.parts.clock
+    }
+}
+
+fn boundary(policy: Arc<Policy>, limiter: &Arc<Limiter>, gate: &Arc<Gate>) -> Boundary {
+    Boundary::new(policy)
+        .with_limiter(Arc::clone(limiter))
+        .with_authority(Arc::new(StandingAtGate(Arc::clone(gate))))
+}
+
+/// Rule 6, as the gate answers it.
+struct StandingAtGate(Arc<Gate>);
+
+impl Authority for StandingAtGate {
+    async fn standing(&self, identity: &Identity) -> Result<(), Refusal> {
+        self.0.standing(identity)
     }
 }
 

@@ -7,7 +7,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::answer::{List, Problem, Reply};
 use super::call::Call;
-use super::{Api, keys, openapi, users};
+use super::{Api, keys, openapi, revocations, sessions, users};
+use crate::state::ShownSession;
 
 /// One method of one path.
 pub(super) struct Operation {
@@ -78,10 +79,16 @@ fn described<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
 
 /// All of them.
 pub(super) fn operations() -> Vec<Operation> {
-    [about(), of_keys(), of_users()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        about(),
+        of_keys(),
+        of_users(),
+        of_revocations(),
+        of_sessions(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn about() -> Vec<Operation> {
@@ -148,6 +155,56 @@ fn of_users() -> Vec<Operation> {
             ONE,
             "Remove a user, and take their keys back",
             |api, call| Box::pin(users::remove(api, call)),
+        ),
+    ]
+}
+
+fn of_revocations() -> Vec<Operation> {
+    const ALL: &str = "/revocations";
+    vec![
+        Operation::new(Method::GET, ALL, "List revocations", |api, call| {
+            Box::pin(revocations::list(api, call))
+        })
+        .query::<revocations::WhichRevocations>()
+        .answers::<List<revocations::ShownRevocation>>(200),
+        Operation::new(
+            Method::POST,
+            ALL,
+            "Revoke, and end the sessions that it covers on every gate",
+            |api, call| Box::pin(revocations::create(api, call)),
+        )
+        .body::<revocations::WantedRevocation>()
+        .answers::<revocations::MadeRevocation>(201),
+        Operation::new(
+            Method::DELETE,
+            "/revocations/{id}",
+            "Withdraw a revocation",
+            |api, call| Box::pin(revocations::withdraw(api, call)),
+        ),
+    ]
+}
+
+fn of_sessions() -> Vec<Operation> {
+    const ALL: &str = "/sessions";
+    const ONE: &str = "/sessions/{id}";
+    vec![
+        Operation::new(
+            Method::GET,
+            ALL,
+            "List live sessions of every gate that answers",
+            |api, call| Box::pin(sessions::list(api, call)),
+        )
+        .query::<sessions::WhichSessions>()
+        .answers::<sessions::ListOfSession>(200),
+        Operation::new(Method::GET, ONE, "Show a live session", |api, call| {
+            Box::pin(sessions::show(api, call))
+        })
+        .answers::<ShownSession>(200),
+        Operation::new(
+            Method::DELETE,
+            ONE,
+            "End a live session, as revoked",
+            |api, call| Box::pin(sessions::end(api, call)),
         ),
     ]
 }

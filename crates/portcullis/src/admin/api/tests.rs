@@ -6,14 +6,16 @@ use axum::http::StatusCode;
 use axum::http::request::Builder;
 use http_body_util::BodyExt;
 use portcullis_boundary::carrier::CarrierKind;
+use portcullis_boundary::revocation::RevocationSet;
 use portcullis_boundary::{Credential, Peer, Rejection, Verifier};
-use portcullis_ledger::{LedgerUrl, Settings, SqlLedger};
+use portcullis_gateway::config::{GateConfig, Room, Timeouts};
+use portcullis_gateway::{Services, StartOptions};
 use portcullis_verifiers::{ApiKeys, CapabilityTokens};
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
 use super::*;
-use crate::config::{ADMIN_SCOPE, admin_policy};
+use crate::config::{ADMIN_SCOPE, BusPlan, LedgerPlan, admin_policy};
 use crate::state::LedgerKeys;
 
 const ADMIN: &str = "the-token-of-the-admin";
@@ -23,24 +25,53 @@ const OTHER: &str = "the-token-of-somebody-else";
 struct Tested {
     router: Router,
     keys: ApiKeys<LedgerKeys>,
+    state: Arc<State>,
+    gate: Arc<Gate>,
 }
 
 impl Tested {
     async fn new() -> Self {
-        let url = LedgerUrl::parse("sqlite::memory:").expect("a URL");
-        let ledger = SqlLedger::open(url, Settings::default(), &Handle::current()).await;
-        let ledger: Arc<dyn Ledger> = Arc::new(ledger.expect("a ledger"));
-        let scopes = std::iter::once(ADMIN_SCOPE).collect();
+        Self::with_scope(ADMIN_SCOPE).await
+    }
+
+    async fn with_scope(scope: &str) -> Self {
+        let scopes = std::iter::once(scope).collect();
         let admin = CapabilityTokens::from_token("admin", ADMIN).expect("a token");
-        let api = Api::new(
-            admin_policy(vec![Arc::new(admin.with_scopes(scopes))], ADMIN_SCOPE),
-            Arc::clone(&ledger),
-        );
+        let policy = admin_policy(vec![Arc::new(admin.with_scopes(scopes))], ADMIN_SCOPE);
+        let plan = LedgerPlan::in_memory();
         let keys = LedgerKeys::default();
-        keys.found(ledger);
+        let state = State::open(
+            &plan,
+            &BusPlan::default(),
+            "gate",
+            &keys,
+            &Handle::current(),
+        )
+        .await;
+        let state = Arc::new(state.expect("a ledger"));
+        let gate = Gate::start(
+            GateConfig {
+                routes: Vec::new(),
+                limits: Limits::default(),
+                room: Room::default(),
+                timeouts: Timeouts::default(),
+                warnings: Vec::new(),
+            },
+            Vec::new(),
+            StartOptions {
+                workers: 1,
+                before_idle: || {},
+                services: Services::default(),
+                revoked: RevocationSet::default(),
+            },
+        );
+        let gate = Arc::new(gate.expect("a gate"));
+        let api = Api::new(policy, Arc::clone(&state), Arc::clone(&gate));
         Self {
             router: api.routes(),
             keys: ApiKeys::new("keys", keys).remember_for(Duration::ZERO),
+            state,
+            gate,
         }
     }
 
@@ -149,15 +180,7 @@ async fn whoever_is_not_an_admin_learns_nothing() {
 
 #[tokio::test]
 async fn a_credential_without_the_scope_is_refused() {
-    let url = LedgerUrl::parse("sqlite::memory:").expect("a URL");
-    let ledger = SqlLedger::open(url, Settings::default(), &Handle::current()).await;
-    let plain = CapabilityTokens::from_token("admin", ADMIN).expect("a token");
-    let policy = admin_policy(vec![Arc::new(plain)], ADMIN_SCOPE);
-    let api = Api::new(policy, Arc::new(ledger.expect("a ledger")));
-    let tested = Tested {
-        router: api.routes(),
-        keys: ApiKeys::new("keys", LedgerKeys::default()),
-    };
+    let tested = Tested::with_scope("portcullis:other").await;
     let (status, answer) = tested.asks("GET", "/keys", None).await;
     assert_eq!(
         (status, &answer["code"]),
@@ -232,21 +255,97 @@ async fn a_list_is_read_page_by_page() {
 
 #[tokio::test]
 async fn a_ledger_that_does_not_answer_is_503_and_says_when_to_come_back() {
-    let url = LedgerUrl::parse("sqlite::memory:").expect("a URL");
-    let ledger = SqlLedger::open(url, Settings::default(), &Handle::current()).await;
-    let ledger = ledger.expect("a ledger");
-    ledger.close().await;
-    let scopes = std::iter::once(ADMIN_SCOPE).collect();
-    let admin = CapabilityTokens::from_token("admin", ADMIN).expect("a token");
-    let policy = admin_policy(vec![Arc::new(admin.with_scopes(scopes))], ADMIN_SCOPE);
-    let tested = Tested {
-        router: Api::new(policy, Arc::new(ledger)).routes(),
-        keys: ApiKeys::new("keys", LedgerKeys::default()),
-    };
+    let tested = Tested::new().await;
+    tested.state.close().await;
     assert_eq!(tested.asks("GET", "/keys", None).await.0, 503);
     let key = "pk_a_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
     let rejection = tested.verifies(key).await;
     assert!(matches!(rejection, Err(Rejection::Unavailable { .. })));
+}
+
+#[tokio::test]
+async fn each_kind_of_revocation_counts_here_at_once_until_it_is_withdrawn() {
+    let tested = Tested::new().await;
+    let ada = Identity::new("ada")
+        .with_issuer("https://issuer.example")
+        .with_credential_id("c1")
+        .with_key_id("k1")
+        .issued_at(portcullis_boundary::clock::Timestamp::from_secs(1000));
+    for wanted in [
+        json!({"kind": "subject", "value": "ada"}),
+        json!({"kind": "credential", "value": "c1"}),
+        json!({"kind": "key", "value": "k1", "note": "stolen"}),
+        json!({"kind": "issuer", "value": "https://issuer.example"}),
+        json!({"kind": "subject", "value": "ada", "issued_before": "1970-01-01T00:16:41Z"}),
+    ] {
+        assert!(tested.gate.standing(&ada).is_ok());
+        let (status, made) = tested
+            .asks("POST", "/revocations", Some(wanted.clone()))
+            .await;
+        assert_eq!(status, 201, "{wanted}");
+        assert!(tested.gate.standing(&ada).is_err(), "{wanted}");
+        let path = format!("/revocations/{}", made["id"].as_str().expect("an id"));
+        assert_eq!(tested.asks("DELETE", &path, None).await.0, 204);
+        assert_eq!(tested.asks("DELETE", &path, None).await.0, 404);
+        tested
+            .gate
+            .set_revocations(tested.state.revoked().await.expect("read"));
+    }
+    let (_, listed) = tested.asks("GET", "/revocations", None).await;
+    let listed = listed["items"].as_array().expect("a list");
+    assert_eq!(listed.len(), 5);
+    let is_kept = |one: &Value| one["by"] == "capability" && one["withdrawn_at"].is_string();
+    assert!(listed.iter().all(is_kept));
+}
+
+#[tokio::test]
+async fn nobody_revokes_themselves_by_mistake() {
+    let tested = Tested::new().await;
+    for wanted in [
+        json!({"kind": "subject", "value": "capability"}),
+        // A token does not say when it was issued.
+        json!({"kind": "everything", "issued_before": "1970-01-01T00:16:41Z"}),
+    ] {
+        let (status, _) = tested.asks("POST", "/revocations", Some(wanted)).await;
+        assert_eq!(status, 409);
+    }
+    let capability = Identity::new("capability");
+    assert!(tested.gate.standing(&capability).is_ok());
+}
+
+#[tokio::test]
+async fn an_admin_whom_another_revoked_is_out() {
+    let tested = Tested::new().await;
+    let target = portcullis_boundary::revocation::Target::Subject("capability".into());
+    tested
+        .gate
+        .revoke(&portcullis_boundary::Revocation::of(target));
+    assert_eq!(tested.asks("GET", "/keys", None).await.0, 401);
+}
+
+#[tokio::test]
+async fn a_disabled_account_is_revoked_and_an_enabled_one_is_not() {
+    let tested = Tested::new().await;
+    let ada = Identity::new("ada");
+    tested.asks("PUT", "/users/ada", Some(json!({}))).await;
+    for _ in 0..2 {
+        for _ in 0..2 {
+            tested
+                .asks("PATCH", "/users/ada", Some(json!({"active": false})))
+                .await;
+        }
+        let refusal = tested.gate.standing(&ada).expect_err("disabled");
+        assert_eq!(refusal.kind().as_str(), "account_disabled");
+        tested
+            .asks("PATCH", "/users/ada", Some(json!({"active": true})))
+            .await;
+        tested
+            .gate
+            .set_revocations(tested.state.revoked().await.expect("read"));
+        assert!(tested.gate.standing(&ada).is_ok());
+    }
+    let (_, listed) = tested.asks("GET", "/revocations", None).await;
+    assert_eq!(listed["items"].as_array().expect("a list").len(), 2);
 }
 
 #[test]
@@ -277,6 +376,17 @@ fn misunderstood() -> Vec<Wrong> {
         get("/keys?limit=1&limit=2", 400),
         get("/users?after=%00", 400),
         get("/keys/nosuch", 404),
+        get("/sessions/nosuch", 404),
+        get("/sessions/00000000000000000000000000000000", 404),
+        get("/sessions?after=x", 400),
+        get("/sessions?limit=1001", 400),
+        (
+            "DELETE",
+            "/sessions/00000000000000000000000000000000",
+            None,
+            404,
+        ),
+        ("DELETE", "/revocations/-1", None, 404),
         get("/nosuch", 404),
         ("POST", "/keys/x", None, 405),
         ("DELETE", "/users/nosuch", None, 404),
@@ -289,7 +399,24 @@ fn misunderstood() -> Vec<Wrong> {
             400,
         ),
     ];
-    for body in [
+    wrong.extend(
+        wrong_keys()
+            .into_iter()
+            .map(|body| ("POST", "/keys", Some(body), 400)),
+    );
+    wrong.extend(
+        wrong_revocations()
+            .into_iter()
+            .map(|body| ("POST", "/revocations", Some(body), 400)),
+    );
+    let long = json!({"owner": "a".repeat(70_000)});
+    wrong.push(("POST", "/keys", Some(long), 413));
+    wrong
+}
+
+/// Keys that cannot be made.
+fn wrong_keys() -> Vec<Value> {
+    vec![
         json!({}),
         json!([]),
         json!({"owner": ""}),
@@ -299,10 +426,15 @@ fn misunderstood() -> Vec<Wrong> {
         json!({"owner": "a", "scopes": "a"}),
         json!({"owner": "a", "expires_at": "2001-01-01T00:00:00Z"}),
         json!({"owner": "a", "expires_at": 5}),
-    ] {
-        wrong.push(("POST", "/keys", Some(body), 400));
-    }
-    let long = json!({"owner": "a".repeat(70_000)});
-    wrong.push(("POST", "/keys", Some(long), 413));
-    wrong
+    ]
+}
+
+/// Revocations that cannot be made.
+fn wrong_revocations() -> Vec<Value> {
+    vec![
+        json!({"kind": "everything"}),
+        json!({"kind": "person", "value": "x"}),
+        json!({"kind": "subject"}),
+        json!({"kind": "session", "value": "x"}),
+    ]
 }

@@ -4,11 +4,11 @@ use portcullis_ledger::{Page, User};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Api;
 use super::answer::{List, Problem, Reply};
 use super::call::{Call, page};
 use super::keys::words;
 use super::time::Time;
+use super::{Api, revocations};
 
 /// A user as they shall be.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -82,6 +82,7 @@ pub(super) async fn put(api: Api, call: Call) -> Result<Reply, Problem> {
         updated_at: now,
     };
     api.ledger().put_user(user).await?;
+    set_account(&api, &call, wanted.active).await?;
     api.did(&call, "user_put", call.id());
     let found = api.ledger().find_user(call.id()).await?;
     Reply::ok(shown(found.ok_or_else(unknown)?))
@@ -90,12 +91,7 @@ pub(super) async fn put(api: Api, call: Call) -> Result<Reply, Problem> {
 /// `PATCH /users/{subject}`
 pub(super) async fn change(api: Api, call: Call) -> Result<Reply, Problem> {
     let change: UserChange = call.body()?;
-    let now = api.clock().now();
-    let ledger = api.ledger();
-    if !ledger
-        .set_user_active(call.id(), change.active, now)
-        .await?
-    {
+    if !set_account(&api, &call, change.active).await? {
         return Err(unknown());
     }
     let done = if change.active {
@@ -117,7 +113,10 @@ pub(super) async fn remove(api: Api, call: Call) -> Result<Reply, Problem> {
     loop {
         let listed = ledger.list_keys(Some(call.id()), page).await?;
         for key in listed.items.iter().filter(|key| key.revoked_at.is_none()) {
-            ledger.revoke_key(&key.id, api.clock().now()).await?;
+            let now = api.clock().now();
+            ledger.revoke_key(&key.id, now).await?;
+            let cut = revocations::of_key(&key.id, call.by.subject(), now);
+            api.state().revoke(api.gate(), cut).await?;
         }
         match listed.next {
             Some(next) => page = Page::first(Page::MAX)?.after(next),
@@ -129,6 +128,13 @@ pub(super) async fn remove(api: Api, call: Call) -> Result<Reply, Problem> {
     }
     api.did(&call, "user_removed", call.id());
     Ok(Reply::done())
+}
+
+async fn set_account(api: &Api, call: &Call, is_active: bool) -> Result<bool, Problem> {
+    let (now, by) = (api.clock().now(), call.by.subject());
+    let state = api.state();
+    let set = state.set_account(api.gate(), call.id(), is_active, by, now);
+    Ok(set.await?)
 }
 
 fn unknown() -> Problem {
