@@ -131,7 +131,7 @@ def test_while_nobody_knows_the_account_nobody_enters(gate, files, echo, issuer,
 
 def test_the_state_of_an_account_is_remembered_for_its_time(gate, files, echo, issuer):
     account(issuer)
-    door = gate(config(files, echo, issuer, accounts_url=issuer.service.url, remember_for="1s"))
+    door = gate(config(files, echo, issuer, accounts_url=issuer.service.url, remember_for="3s"))
     assert [knock(door, token(issuer)).status for _ in range(4)] == [101] * 4
     assert issuer.service.count(LOOKUP) == 1
     account(issuer, disabled=True)

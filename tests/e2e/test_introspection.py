@@ -110,7 +110,7 @@ def test_what_is_no_answer_lets_nobody_in_and_says_to_come_back(gate, files, ech
 
 def test_an_answer_is_remembered_for_its_time_and_a_revoked_token_no_longer(gate, files, echo, asked):
     asked.reply("/introspect", active())
-    door = gate(config(files, echo, asked, {"remember_for": "1s", "remember_refused_for": "100ms"}))
+    door = gate(config(files, echo, asked, {"remember_for": "3s", "remember_refused_for": "100ms"}))
     assert [knock(door).status for _ in range(5)] == [101] * 5
     assert asked.count() == 1
     asked.reply("/introspect", {"active": False})
