@@ -206,6 +206,37 @@ def test_who_has_not_the_scope_may_do_nothing(gate, config):
     assert ask(port, request("GET", "/metrics")).status == 200
 
 
+def test_every_decision_every_end_and_every_change_is_in_the_audit_log(gate, config):
+    door = gate(config())
+    session = opened(door)
+    session.send_frame(TEXT, b"four")
+    assert session.frame().payload == b"four"
+    refused(door, bearer(tokens.WRONG), "invalid_credential")
+    data(door, "revoke", "add", "subject", "alice", "--note", "x")
+    assert_closed(session, "revoked")
+    (end,) = eventually(lambda: data(door, "audit", "--kind", "end"))
+    assert (end["subject"], end["route"], end["credential_id"], end["outcome"], end["code"]) == ("alice", "chat", "alice", "revoked", 4004)
+    assert (end["messages_up"], end["messages_down"], end["address"]) == (1, 1, "127.0.0.1")
+    assert end["duration_ms"] >= 0 and end["bytes_up"] >= 4
+    decisions = data(door, "audit", "--kind", "decision", "--route", "chat")
+    assert [one["outcome"] for one in decisions] == ["invalid_credential", "admitted"]
+    assert (decisions[0]["rule"], decisions[0]["status"], decisions[0]["path"]) == (5, 401, "/")
+    (change,) = data(door, "audit", "--kind", "admin")
+    assert (change["by"], change["outcome"], change["detail"]) == ("olga", "revoked", "subject alice")
+    assert [one["kind"] for one in data(door, "audit", "--session", end["session"])] == ["end"]
+    assert len(portcullis(door, "audit", "--limit", "1").splitlines()) == 2
+
+
+def test_the_audit_log_is_whole_after_the_end_of_the_gate(gate, config):
+    wanted = config()
+    first = gate(wanted)
+    for _ in range(20):
+        refused(first, bearer(tokens.WRONG), "invalid_credential")
+    first.stop()
+    second = gate(wanted)
+    assert len(data(second, "audit", "--outcome", "invalid_credential")) == 20
+
+
 # Two gates, with a PostgreSQL and a NATS ------------------------------------------------------------------------------
 
 

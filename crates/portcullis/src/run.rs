@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use portcullis_boundary::revocation::RevocationSet;
-use portcullis_gateway::{BoundAddress, Gate, Services, StartError, StartOptions};
+use portcullis_gateway::{BoundAddress, Gate, Observer, Services, StartError, StartOptions};
 use portcullis_verifiers::jwks::Keys;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -70,7 +70,12 @@ pub(crate) fn run(
     }
     let shared = Shared { places, desk };
     shared.take(&settings.shared);
-    let gate = start(settings, workers, shared.services(), revoked)?;
+    let gate = start(
+        settings,
+        workers,
+        shared.services(state.as_deref()),
+        revoked,
+    )?;
     runtime.block_on(async {
         let api = api(settings, state.as_ref(), &gate);
         let life = Life::new(Arc::clone(&gate), source, settings, api.clone(), shared)?;
@@ -171,11 +176,11 @@ impl Shared {
         self.desk.show_keys_of(plan.signer.clone());
     }
 
-    fn services(&self) -> Services {
+    fn services(&self, state: Option<&State>) -> Services {
         Services {
             authority: Some(Arc::new(self.places.clone())),
             desk: Some(Arc::new(self.desk.clone())),
-            observer: None,
+            observer: state.map(|state| -> Arc<dyn Observer> { Arc::new(state.audit().clone()) }),
         }
     }
 }

@@ -38,6 +38,10 @@ pub(super) fn describe() {
         "Decisions by route, protocol and outcome."
     );
     metrics::describe_counter!(
+        "portcullis_audit_dropped_total",
+        "Audit records that found no room while the ledger did not answer."
+    );
+    metrics::describe_counter!(
         "portcullis_session_ends_total",
         "Ended sessions by route and reason."
     );

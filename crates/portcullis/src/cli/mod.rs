@@ -1,5 +1,6 @@
 //! The command line.
 
+mod audit;
 mod check;
 mod codes;
 mod completions;
@@ -52,6 +53,8 @@ enum Command {
     /// List, show and end live sessions, on every gate
     #[command(subcommand)]
     Sessions(sessions::SessionsCommand),
+    /// Print what was decided and done, the latest first
+    Audit(Box<audit::AuditArgs>),
     /// Print the refusal table, or the tables of close codes for clients
     Codes(codes::CodesArgs),
     /// Print completions for a shell
@@ -90,6 +93,7 @@ pub fn main() -> ExitCode {
         Some(Command::User(command)) => user::run(&command),
         Some(Command::Revoke(command)) => revoke::run(&command),
         Some(Command::Sessions(command)) => sessions::run(&command),
+        Some(Command::Audit(args)) => audit::run(&args),
         Some(Command::Codes(args)) => codes::run(&args),
         Some(Command::Completions(args)) => completions::run(&args, &mut Cli::command()),
     };

@@ -10,6 +10,7 @@
 //!    credential in until it has read again.
 //! 3. **Of live sessions each gate answers for its own.** Over the bus gates ask each other for lists,
 //!    and for a session that is not theirs.
+mod audit;
 mod follow;
 mod keys;
 mod live;

@@ -12,6 +12,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::audit::AuditQueue;
 use super::follow::Read;
 use super::keys::LedgerKeys;
 use crate::config::{BusPlan, LedgerPlan};
@@ -33,6 +34,7 @@ pub(crate) struct State {
     pub(super) read: Mutex<Read>,
     /// That there is something to read.
     pub(super) nudge: Notify,
+    audit: AuditQueue,
     keys: LedgerKeys,
     retention: Retention,
 }
@@ -70,6 +72,7 @@ impl State {
             max_stale: plan.max_stale,
             read: Mutex::default(),
             nudge: Notify::new(),
+            audit: AuditQueue::new(name),
             keys: keys.clone(),
             retention: plan.retention,
         })
@@ -80,9 +83,19 @@ impl State {
         &self.shared
     }
 
+    /// Where records for the audit log are put.
+    pub(crate) const fn audit(&self) -> &AuditQueue {
+        &self.audit
+    }
+
     /// Does what has to be done now and then. It never ends by itself; dropping it is safe.
     pub(crate) async fn keep(&self, gate: &Gate, notes: &Notes) {
-        tokio::join!(self.tidy(), self.follow(gate, notes), self.answer(gate));
+        tokio::join!(
+            self.tidy(),
+            self.follow(gate, notes),
+            self.answer(gate),
+            self.audit.write(&self.ledger),
+        );
     }
 
     async fn tidy(&self) {
@@ -102,6 +115,7 @@ impl State {
     /// Writes what is still to be written, and ends. It takes as long as one question may.
     pub(crate) async fn close(&self) {
         self.note_uses().await;
+        self.audit.write_some(&self.ledger).await;
         // What was told goes out, if it can.
         let _: Result<(), BusError> = self.bus.flush().await;
         self.ledger.close().await;

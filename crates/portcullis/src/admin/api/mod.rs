@@ -14,6 +14,7 @@
 //! The listener does not speak TLS. Beyond loopback, put something before it that does.
 
 mod answer;
+mod audit;
 mod call;
 mod keys;
 pub(crate) mod openapi;
@@ -128,10 +129,11 @@ impl Api {
         }
     }
 
-    /// Notes that somebody did something.
+    /// Notes that somebody did something, in the log and in the audit log.
     fn did(&self, call: &Call, what: &'static str, to: &str) {
         let by = call.by.subject();
         tracing::info!(target: "portcullis::admin", by, to, "{what}");
+        self.state().audit().did(&call.by, what, to);
     }
 
     fn ledger(&self) -> &dyn Ledger {

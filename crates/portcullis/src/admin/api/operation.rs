@@ -7,7 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::answer::{List, Problem, Reply};
 use super::call::Call;
-use super::{Api, keys, openapi, revocations, sessions, users};
+use super::{Api, audit, keys, openapi, revocations, sessions, users};
 use crate::state::ShownSession;
 
 /// One method of one path.
@@ -85,6 +85,7 @@ pub(super) fn operations() -> Vec<Operation> {
         of_users(),
         of_revocations(),
         of_sessions(),
+        of_audit(),
     ]
     .into_iter()
     .flatten()
@@ -206,5 +207,18 @@ fn of_sessions() -> Vec<Operation> {
             "End a live session, as revoked",
             |api, call| Box::pin(sessions::end(api, call)),
         ),
+    ]
+}
+
+fn of_audit() -> Vec<Operation> {
+    let list = Operation::new(
+        Method::GET,
+        "/audit",
+        "List what was decided and done, the latest first",
+        |api, call| Box::pin(audit::list(api, call)),
+    );
+    vec![
+        list.query::<audit::WhichRecords>()
+            .answers::<List<audit::ShownRecord>>(200),
     ]
 }
