@@ -237,6 +237,20 @@ def test_the_audit_log_is_whole_after_the_end_of_the_gate(gate, config):
     assert len(data(second, "audit", "--outcome", "invalid_credential")) == 20
 
 
+def test_a_ticket_of_an_operator_opens_one_session(gate, config):
+    wanted = config()
+    wanted["route"][0]["carriers"] = ["header", "ticket"]
+    door = gate(wanted)
+    made = data(door, "ticket", "new", "--subject", "guest", "--route", "chat", "--scope", "chat")
+    with Raw(door.port) as raw:
+        raw.open(f"/?ticket={made['ticket']}", host=door.authority)
+        (live,) = data(door, "sessions", "ls", "--subject", "guest")
+        assert (live["id"], live["carrier"]) == (made["session"], "ticket")
+    again = ask(door.port, upgrade(f"/?ticket={made['ticket']}", host=door.authority))
+    assert again.status == 401
+    assert made["ticket"] not in door.process.err.text()
+
+
 # Two gates, with a PostgreSQL and a NATS ------------------------------------------------------------------------------
 
 
@@ -260,6 +274,22 @@ def test_sessions_of_both_gates_are_listed_and_ended_from_either(two_gates):
     portcullis(one, "sessions", "kick", bobs["id"])
     assert_closed(there, "revoked")
     assert_alive(here)
+
+
+def test_a_session_is_renewed_through_either_gate(two_gates):
+    one, other = two_gates
+    session = opened(other, bearer(tokens.make(exp=30)))
+    (live,) = data(one, "sessions", "ls", "--subject", "alice")
+    path = f"/.portcullis/session/{live['id']}/refresh?route=/"
+
+    def renewed(token: str) -> int:
+        return ask(one.port, request("POST", path, bearer(token), host=one.authority)).status
+
+    assert renewed(tokens.make(exp=900)) == 200
+    (fresh,) = data(other, "sessions", "ls", "--subject", "alice")
+    assert fresh["expires_at"] > live["expires_at"]
+    assert renewed(tokens.make(sub="mallory")) != 200
+    assert_alive(session)
 
 
 def test_a_bus_that_is_away_loses_no_revocation(two_gates, nats):

@@ -18,7 +18,7 @@ use crate::admin::Admin;
 use crate::admin::api::Api;
 use crate::banner::{self, Place};
 use crate::config::{ListenerPlan, Settings, SharedPlan};
-use crate::desk::FrontDesk;
+use crate::desk::{FrontDesk, LedgerTickets};
 use crate::first_run::FirstRun;
 use crate::issuers;
 use crate::notes::Notes;
@@ -62,6 +62,7 @@ pub(crate) fn run(
     if let Some(state) = &state {
         source.tickets().found(Arc::clone(state.ledger()));
         places.found(Arc::clone(state.ledger()));
+        desk.asks(Arc::clone(state));
         let begun = runtime.block_on(keeper.begin());
         begun.context("the ledger does not count sessions")?;
         revoked = runtime
@@ -77,7 +78,7 @@ pub(crate) fn run(
         revoked,
     )?;
     runtime.block_on(async {
-        let api = api(settings, state.as_ref(), &gate);
+        let api = api(settings, state.as_ref(), &gate, source.tickets());
         let life = Life::new(Arc::clone(&gate), source, settings, api.clone(), shared)?;
         let notes = Arc::clone(&life.notes);
         say_open(&gate, settings, admin.as_ref(), life.reloader.first_run())?;
@@ -127,12 +128,18 @@ fn start(
 }
 
 /// The admin API, where there is one.
-fn api(settings: &Settings, state: Option<&Arc<State>>, gate: &Arc<Gate>) -> Option<Api> {
+fn api(
+    settings: &Settings,
+    state: Option<&Arc<State>>,
+    gate: &Arc<Gate>,
+    tickets: &LedgerTickets,
+) -> Option<Api> {
     let policy = settings.admin.as_ref()?.api.as_ref()?;
     Some(Api::new(
         Arc::clone(policy),
         Arc::clone(state?),
         Arc::clone(gate),
+        tickets.clone(),
     ))
 }
 

@@ -12,6 +12,7 @@ mod revoke;
 mod serve;
 mod sessions;
 mod table;
+mod ticket;
 mod token;
 mod user;
 
@@ -55,6 +56,9 @@ enum Command {
     Sessions(sessions::SessionsCommand),
     /// Print what was decided and done, the latest first
     Audit(Box<audit::AuditArgs>),
+    /// Make tickets, each of which opens one session, at a running gate
+    #[command(subcommand)]
+    Ticket(ticket::TicketCommand),
     /// Print the refusal table, or the tables of close codes for clients
     Codes(codes::CodesArgs),
     /// Print completions for a shell
@@ -94,6 +98,7 @@ pub fn main() -> ExitCode {
         Some(Command::Revoke(command)) => revoke::run(&command),
         Some(Command::Sessions(command)) => sessions::run(&command),
         Some(Command::Audit(args)) => audit::run(&args),
+        Some(Command::Ticket(command)) => ticket::run(&command),
         Some(Command::Codes(args)) => codes::run(&args),
         Some(Command::Completions(args)) => completions::run(&args, &mut Cli::command()),
     };

@@ -3,7 +3,7 @@
 mod tickets;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
@@ -15,6 +15,7 @@ use portcullis_gateway::{Desk, IssuedTicket, Later, NotRenewed, WantedTicket};
 
 pub(crate) use self::tickets::LedgerTickets;
 use crate::assertion::Signer;
+use crate::state::State;
 
 const KEY_SET: &str = "/.portcullis/jwks.json";
 
@@ -25,6 +26,8 @@ pub(crate) struct FrontDesk(Arc<Inner>);
 struct Inner {
     tickets: LedgerTickets,
     signer: ArcSwapOption<Signer>,
+    /// Who asks the other gates.
+    state: OnceLock<Arc<State>>,
     /// Who serves what is served nowhere here.
     next: Option<Arc<dyn Desk>>,
 }
@@ -35,8 +38,15 @@ impl FrontDesk {
         Self(Arc::new(Inner {
             tickets,
             signer: ArcSwapOption::empty(),
+            state: OnceLock::new(),
             next,
         }))
+    }
+
+    /// Asks other gates by `state` about sessions that are not here. Only the first time counts.
+    pub(crate) fn asks(&self, state: Arc<State>) {
+        // A program has one.
+        let _: Result<(), Arc<State>> = self.0.state.set(state);
     }
 
     /// Shows the keys of `signer` from now on.
@@ -71,8 +81,8 @@ impl Desk for FrontDesk {
         id: SessionId,
         by: &'a Identity,
     ) -> Later<'a, Result<Option<Timestamp>, NotRenewed>> {
-        match &self.0.next {
-            Some(next) => next.renew_elsewhere(id, by),
+        match self.0.state.get() {
+            Some(state) => Box::pin(state.renew_elsewhere(id, by)),
             None => Box::pin(async { Err(NotRenewed::Unknown) }),
         }
     }

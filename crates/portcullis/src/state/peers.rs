@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use portcullis_boundary::{RefusalKind, SessionId};
-use portcullis_gateway::{Gate, LiveFilter};
+use portcullis_boundary::clock::Timestamp;
+use portcullis_boundary::{Identity, RefusalKind, SessionId};
+use portcullis_gateway::{Gate, LiveFilter, NotRenewed};
 use portcullis_ledger::bus::{MAX_PAYLOAD, Message, Notice, Topic};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep, timeout_at};
@@ -30,6 +31,19 @@ pub(super) enum Question {
     Show { id: String },
     /// To end a session. Who has it does so and answers.
     End { id: String },
+    /// To rest a session on the fresh credential of `by`, which the asking gate has verified. Who has
+    /// it answers.
+    Renew { id: String, by: Box<Identity> },
+}
+
+/// What came of a renewal.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Renewed {
+    /// When the credential expires, in milliseconds.
+    Until(Option<i64>),
+    OtherSubject,
+    WiderScopes,
 }
 
 impl State {
@@ -82,6 +96,16 @@ impl State {
                 let is_ended = id.is_some_and(|id| gate.end_session(id, RefusalKind::Revoked));
                 is_ended.then(|| b"ended".to_vec())
             }
+            Question::Renew { id, by } => id.parse().ok().and_then(|id| {
+                let answer = match gate.renew_session(id, &by) {
+                    Ok(at) => Renewed::Until(at.map(Timestamp::as_millis)),
+                    Err(NotRenewed::OtherSubject) => Renewed::OtherSubject,
+                    Err(NotRenewed::WiderScopes) => Renewed::WiderScopes,
+                    // Another may have it.
+                    Err(NotRenewed::Unknown | NotRenewed::Unavailable) => return None,
+                };
+                serde_json::to_vec(&answer).ok()
+            }),
         };
         if let Some(answer) = answer
             && let Err(error) = message.answer(answer.into()).await
@@ -110,6 +134,25 @@ impl State {
                 tracing::warn!(target: "portcullis::bus", %error, "sessions are not told");
                 return;
             }
+        }
+    }
+
+    /// Rests the session `id`, which is not on this gate, on the credential of `by`.
+    pub(crate) async fn renew_elsewhere(
+        &self,
+        id: SessionId,
+        by: &Identity,
+    ) -> Result<Option<Timestamp>, NotRenewed> {
+        let question = Question::Renew {
+            id: id.to_string(),
+            by: Box::new(by.clone()),
+        };
+        let answer = self.ask(&question).await.ok_or(NotRenewed::Unknown)?;
+        match serde_json::from_slice(&answer) {
+            Ok(Renewed::Until(at)) => Ok(at.map(Timestamp::from_millis)),
+            Ok(Renewed::OtherSubject) => Err(NotRenewed::OtherSubject),
+            Ok(Renewed::WiderScopes) => Err(NotRenewed::WiderScopes),
+            Err(_) => Err(NotRenewed::Unavailable),
         }
     }
 

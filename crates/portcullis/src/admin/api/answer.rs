@@ -123,7 +123,8 @@ impl Problem {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "something went wrong")
     }
 
-    fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+    /// With another status.
+    pub(super) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Self {
             status,
             detail: detail.into(),

@@ -21,6 +21,7 @@ pub(crate) mod openapi;
 mod operation;
 mod revocations;
 mod sessions;
+mod tickets;
 mod time;
 mod users;
 
@@ -45,6 +46,7 @@ use self::answer::Problem;
 use self::call::Call;
 use self::operation::{Operation, operations};
 pub(crate) use self::time::Time;
+use crate::desk::LedgerTickets;
 use crate::state::State;
 
 /// What every path of the API begins with.
@@ -61,13 +63,19 @@ struct Parts {
     limiter: Arc<Limiter>,
     state: Arc<State>,
     gate: Arc<Gate>,
+    tickets: LedgerTickets,
     clock: Arc<dyn Clock>,
 }
 
 impl Api {
     /// An API over `state` and the sessions of `gate`, for whom `policy` admits and nothing was
     /// revoked.
-    pub(crate) fn new(policy: Arc<Policy>, state: Arc<State>, gate: Arc<Gate>) -> Self {
+    pub(crate) fn new(
+        policy: Arc<Policy>,
+        state: Arc<State>,
+        gate: Arc<Gate>,
+        tickets: LedgerTickets,
+    ) -> Self {
         let mut limits = Limits::default();
         limits.failed_handshakes = Some(Rate::new(MOST_FAILURES, Duration::from_secs(60)));
         let limiter = Limiter::new(limits);
@@ -78,6 +86,7 @@ impl Api {
                 limiter,
                 state,
                 gate,
+                tickets,
                 clock: Arc::new(SystemClock::new()),
             }),
         }
@@ -142,6 +151,10 @@ impl Api {
 
     fn state(&self) -> &State {
         &self.parts.state
+    }
+
+    fn tickets(&self) -> &LedgerTickets {
+        &self.parts.tickets
     }
 
     fn gate(&self) -> &Gate {

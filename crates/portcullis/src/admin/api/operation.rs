@@ -7,7 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::answer::{List, Problem, Reply};
 use super::call::Call;
-use super::{Api, audit, keys, openapi, revocations, sessions, users};
+use super::{Api, audit, keys, openapi, revocations, sessions, tickets, users};
 use crate::state::ShownSession;
 
 /// One method of one path.
@@ -86,6 +86,7 @@ pub(super) fn operations() -> Vec<Operation> {
         of_revocations(),
         of_sessions(),
         of_audit(),
+        of_tickets(),
     ]
     .into_iter()
     .flatten()
@@ -220,5 +221,19 @@ fn of_audit() -> Vec<Operation> {
     vec![
         list.query::<audit::WhichRecords>()
             .answers::<List<audit::ShownRecord>>(200),
+    ]
+}
+
+fn of_tickets() -> Vec<Operation> {
+    let create = Operation::new(
+        Method::POST,
+        "/tickets",
+        "Make a ticket that opens one session",
+        |api, call| Box::pin(tickets::create(api, call)),
+    );
+    vec![
+        create
+            .body::<tickets::NewTicket>()
+            .answers::<tickets::WholeTicket>(201),
     ]
 }
