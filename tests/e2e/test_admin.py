@@ -64,7 +64,16 @@ def config(files, echo, tmp_path):
 def two_gates(gate, config, postgres, nats):
     shared = config({"url": postgres.new_database(), "max_stale": "1s"}, {"url": nats.url})
     shared["bus"]["prefix"] = f"test{postgres.databases}"
-    return gate(shared), gate(shared)
+    one, other = gate(shared), gate(shared)
+    # A gate takes arrivals before the bus has heard of it.
+    probe = opened(other)
+    eventually(lambda: len(data(one, "sessions", "ls")) == 1)
+    probe.close()
+    back = opened(one)
+    eventually(lambda: [session["gate"] for session in data(other, "sessions", "ls")] != [])
+    back.close()
+    eventually(lambda: data(one, "sessions", "ls") == [])
+    return one, other
 
 
 def portcullis(door, *argv: str, code: int = 0, token: str = OPERATOR) -> str:
@@ -310,16 +319,18 @@ def test_a_bus_that_is_away_loses_no_revocation(two_gates, nats):
 def test_a_ledger_that_is_away_keeps_strangers_out_and_sessions_in(two_gates, postgres):
     one, other = two_gates
     session = opened(one)
+    key = data(one, "key", "new", "--owner", "ada")["key"]
     postgres.stop()
     try:
         eventually(lambda: ready(one)[0] == 503, timeout=20)
         assert "ledger" in ready(one)[1]
         refused(one, BEARER, "overloaded")
+        refused(one, bearer(key), "keys_unavailable")
         assert_alive(session)
         assert "503" in portcullis(one, "revoke", "add", "subject", "alice", code=1)
     finally:
         postgres.start()
     eventually(lambda: ready(one)[0] == 200 and ready(other)[0] == 200, timeout=20)
-    assert admitted(one, BOB)
+    assert admitted(one, BOB) and admitted(one, bearer(key))
     portcullis(other, "revoke", "add", "subject", "alice")
     assert_closed(session, "revoked")

@@ -236,3 +236,32 @@ const PATIENCE: Duration = Duration::from_millis(500);
 
 /// The most sessions that one question brings.
 const MOST: usize = 10_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sessions_go_in_messages_that_a_bus_takes_and_each_comes_out_once() {
+        let session = |number: usize| -> ShownSession {
+            let long = "x".repeat(900);
+            serde_json::from_value(serde_json::json!({
+                "id": number.to_string(), "gate": "g", "route": long, "subject": long,
+                "scopes": ["a\nb"], "opened_at": "2026-11-24T20:00:00Z",
+            }))
+            .expect("a session")
+        };
+        let pieces = pieces((0..100).map(session));
+        assert!(pieces.len() > 2);
+        assert!(pieces.iter().all(|piece| piece.len() <= MAX_PAYLOAD));
+        let lines = pieces
+            .iter()
+            .flat_map(|piece| piece.split(|byte| *byte == b'\n'));
+        let found: Vec<String> = lines
+            .flat_map(serde_json::from_slice::<ShownSession>)
+            .map(|session| session.id)
+            .collect();
+        let all: Vec<String> = (0..100).map(|number| number.to_string()).collect();
+        assert_eq!(found, all);
+    }
+}
