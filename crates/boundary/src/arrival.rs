@@ -155,6 +155,12 @@ impl Arrival {
         self.head.uri.path()
     }
 
+    /// The query of its target, as it was sent. There may be a credential in it: do not log it.
+    #[must_use]
+    pub fn query(&self) -> Option<&str> {
+        self.head.uri.query()
+    }
+
     /// Its method.
     #[must_use]
     pub const fn method(&self) -> &Method {
@@ -214,6 +220,37 @@ impl Arrival {
             (Some(value), None) => value == "same-origin" || value == "none",
             _ => false,
         }
+    }
+
+    /// Whether a browser says that a page of another site or host caused this request, which has no
+    /// `Origin`: somebody followed a link.
+    #[must_use]
+    pub fn is_caused_elsewhere(&self) -> bool {
+        let mut values = self.head.headers.get_all("sec-fetch-site").iter();
+        let is_elsewhere = match (values.next(), values.next()) {
+            (Some(value), None) => value == "cross-site" || value == "same-site",
+            _ => false,
+        };
+        is_elsewhere && self.origin() == OriginHeader::Absent
+    }
+
+    /// Whether a browser asks for a page to show to a person, as far as it says: a `GET` that accepts
+    /// HTML, and no part of another page (`Sec-Fetch-Dest`).
+    #[must_use]
+    pub fn is_page_visit(&self) -> bool {
+        let texts = |name| {
+            let values = self.head.headers.get_all::<HeaderName>(name);
+            values.iter().filter_map(|value| value.to_str().ok())
+        };
+        let accepts_html = texts(header::ACCEPT)
+            .flat_map(|accept| accept.split(','))
+            .filter_map(|range| range.split(';').next())
+            .any(|range| range.trim().eq_ignore_ascii_case("text/html"));
+        let mut destinations = texts(HeaderName::from_static("sec-fetch-dest"));
+        self.protocol == Protocol::Http
+            && self.head.method == Method::GET
+            && accepts_html
+            && destinations.all(|destination| destination == "document")
     }
 
     /// The subprotocols that it offers, in order, over all header lines.

@@ -80,6 +80,9 @@ pub struct Route {
     pub terms: Arc<Terms>,
     /// Whom rules 6 to 8 ask besides, as a call-out.
     pub authority: Option<Arc<dyn DynAuthority>>,
+    /// A path of this host to which people are sent who have to log in, with `?return=` and where they
+    /// wanted to go.
+    pub login: Option<Box<str>>,
     /// What stands behind it.
     pub upstream: Upstream,
 }

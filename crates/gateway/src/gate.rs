@@ -345,6 +345,7 @@ impl Rules {
             policy: Arc::new(Policy::new("-", auth)),
             terms: Arc::new(Terms::default()),
             authority: None,
+            login: None,
             upstream: Upstream::new(Target::Builtin(Builtin::Echo)),
         };
         Self {

@@ -143,6 +143,7 @@ mod tests {
             policy: Arc::new(Policy::new(pattern, Auth::Public)),
             terms: Arc::new(Terms::default()),
             authority: None,
+            login: None,
             upstream: Upstream::new(Target::Builtin(Builtin::Echo)),
         }
     }

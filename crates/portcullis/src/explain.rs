@@ -339,6 +339,7 @@ mod tests {
             policy: Arc::new(Policy::new(path, Auth::Public)),
             terms: Arc::new(Terms::default()),
             authority: None,
+            login: None,
             upstream: Upstream::new(Target::Builtin(Builtin::Echo)),
         };
         let config = GateConfig {

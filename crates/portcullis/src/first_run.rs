@@ -127,6 +127,7 @@ impl FirstRun {
             listeners: overrides.listeners.clone(),
             admin,
             shared: SharedPlan::default(),
+            logins: Vec::new(),
             ledger,
             bus: BusPlan::default(),
             files: vec![self.token_file.clone()],
@@ -145,6 +146,7 @@ impl FirstRun {
             policy: Arc::new(Policy::new(name, Auth::Public)),
             terms: Arc::new(Terms::default()),
             authority: None,
+            login: None,
             upstream: Upstream::new(Target::Builtin(Builtin::Documents(pages))),
         }
     }
@@ -174,6 +176,7 @@ fn echo(token: &SecretFile) -> anyhow::Result<Route> {
         policy: Arc::new(Policy::new("echo", auth)),
         terms: Arc::new(Terms::default()),
         authority: None,
+        login: None,
         upstream: Upstream::new(Target::Builtin(Builtin::Echo)),
     })
 }

@@ -111,6 +111,7 @@ pub(crate) fn settings(args: &GateArgs, overrides: &Overrides) -> anyhow::Result
             .admin
             .map(|listen| AdminPlan { listen, api: None }),
         shared: SharedPlan::default(),
+        logins: Vec::new(),
         ledger: None,
         bus: BusPlan::default(),
         files: kept.files,
@@ -272,6 +273,7 @@ fn route(
         policy: Arc::new(policy),
         terms: Arc::new(terms),
         authority: None,
+        login: None,
         upstream: upstream(args, url, is_app_server, kept)?,
     })
 }

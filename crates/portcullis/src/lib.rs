@@ -16,6 +16,7 @@ mod flags;
 pub mod fuzzing;
 mod issuers;
 mod logging;
+mod login;
 mod notes;
 mod output;
 mod places;

@@ -17,10 +17,11 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::admin::Admin;
 use crate::admin::api::Api;
 use crate::banner::{self, Place};
-use crate::config::{ListenerPlan, Settings, SharedPlan};
+use crate::config::{ListenerPlan, Settings};
 use crate::desk::{FrontDesk, LedgerTickets};
 use crate::first_run::FirstRun;
 use crate::issuers;
+use crate::login::{LoginDesk, StateRevoker};
 use crate::notes::Notes;
 use crate::output::{self, Exit};
 use crate::places::Places;
@@ -57,10 +58,14 @@ pub(crate) fn run(
     let name = gate_name()?;
     let state = open_state(runtime, &source, settings, &name)?;
     let (places, mut keeper) = Places::new(name);
-    let desk = FrontDesk::new(source.tickets().clone(), None);
+    let revoker = Arc::new(StateRevoker::default());
+    let logins = LoginDesk::new(source.logins().clone(), Arc::clone(&revoker) as _);
+    let logins = Arc::new(logins);
+    let desk = FrontDesk::new(source.tickets().clone(), Some(Arc::clone(&logins) as _));
     let mut revoked = RevocationSet::default();
     if let Some(state) = &state {
         source.tickets().found(Arc::clone(state.ledger()));
+        source.logins().found(Arc::clone(state.ledger()));
         places.found(Arc::clone(state.ledger()));
         desk.asks(Arc::clone(state));
         let begun = runtime.block_on(keeper.begin());
@@ -69,14 +74,17 @@ pub(crate) fn run(
             .block_on(state.revoked())
             .context("the ledger does not say what is revoked")?;
     }
-    let shared = Shared { places, desk };
-    shared.take(&settings.shared);
-    let gate = start(
-        settings,
-        workers,
-        shared.services(state.as_deref()),
-        revoked,
-    )?;
+    let shared = Shared {
+        places,
+        desk,
+        logins,
+    };
+    shared.take(settings);
+    let services = shared.services(state.as_deref());
+    let gate = start(settings, workers, services, revoked)?;
+    if let Some(state) = &state {
+        revoker.found(state, &gate);
+    }
     runtime.block_on(async {
         let api = api(settings, state.as_ref(), &gate, source.tickets());
         let life = Life::new(Arc::clone(&gate), source, settings, api.clone(), shared)?;
@@ -174,13 +182,16 @@ struct Life {
 struct Shared {
     places: Places,
     desk: FrontDesk,
+    logins: Arc<LoginDesk>,
 }
 
 impl Shared {
-    /// Goes by `plan` from now on.
-    fn take(&self, plan: &SharedPlan) {
+    /// Goes by `settings` from now on.
+    fn take(&self, settings: &Settings) {
+        let plan = &settings.shared;
         self.places.set_caps(plan.caps.clone());
         self.desk.show_keys_of(plan.signer.clone());
+        self.logins.set_plans(settings.logins.clone());
     }
 
     fn services(&self, state: Option<&State>) -> Services {
@@ -247,7 +258,7 @@ impl Life {
         self.watch.forgive();
         if let Some(settings) = self.reloader.reload(&self.gate) {
             self.drain_timeout = settings.gate.timeouts.drain;
-            self.shared.take(&settings.shared);
+            self.shared.take(&settings);
             self.watch.follow(&settings.files);
             self.keys = settings.keys;
         }

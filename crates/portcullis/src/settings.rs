@@ -11,6 +11,7 @@ use crate::config::{self, ListenerPlan, LoadError, Outside, Overrides, Settings}
 use crate::desk::LedgerTickets;
 use crate::first_run::{self, FirstRun};
 use crate::flags;
+use crate::login::LedgerLogins;
 use crate::state::LedgerKeys;
 
 /// Where settings come from.
@@ -78,6 +79,11 @@ impl Source {
     /// Where the routes of the settings find tickets once the ledger is open.
     pub(crate) const fn tickets(&self) -> &LedgerTickets {
         self.outside.tickets()
+    }
+
+    /// Where they find logins there.
+    pub(crate) const fn logins(&self) -> &LedgerLogins {
+        self.outside.logins()
     }
 
     /// Reads the settings, at first, or once more for a gate that runs with the listeners `running` and

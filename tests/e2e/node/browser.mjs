@@ -4,6 +4,7 @@
 // An order has a context of its own, so that cookies do not meet. Its steps run in the page, one after another:
 //   {"sockets": [{"url", "protocols", "send": [text…], "bytes": size of a random message, "until": messages, "wait": ms}…]}, all at once
 //   {"fetch": {"url", "options"}}   {"evaluate": expression}   {"wait": expression, "ms"}   {"click": selector}   {"fill": [selector, text]}
+//   {"arrive": address, or a pattern of it}   {"aside": {"open": url, "steps": [step…]}}
 import { createServer } from "node:http";
 import { createInterface } from "node:readline";
 import { chromium } from "playwright-core";
@@ -63,12 +64,28 @@ async function until(page, expression, ms) {
   throw new Error(`${ms} ms passed without ${expression}`);
 }
 
+// In another tab of the same browser.
+async function aside(page, { open, steps }) {
+  const tab = await page.context().newPage();
+  try {
+    tab.setDefaultTimeout(10000);
+    await tab.goto(open, { waitUntil: "load" });
+    const results = [];
+    for (const step of steps) results.push(await take(tab, step));
+    return results;
+  } finally {
+    await tab.close();
+  }
+}
+
 async function take(page, step) {
   if (step.sockets) return Promise.all(step.sockets.map((order) => page.evaluate(socket, order)));
   if (step.fetch) return page.evaluate(get, step.fetch);
   if (step.evaluate) return page.evaluate(step.evaluate);
   if (step.wait) return until(page, step.wait, step.ms ?? 10000);
   if (step.click) return page.click(step.click).then(() => true);
+  if (step.arrive) return page.waitForURL(step.arrive).then(() => page.url());
+  if (step.aside) return aside(page, step.aside);
   if (step.fill) return page.fill(...step.fill).then(() => true);
   throw new Error(`no step: ${JSON.stringify(step)}`);
 }

@@ -11,6 +11,7 @@ mod first_message;
 mod health;
 mod leaver;
 mod lobby;
+mod login;
 mod refuse;
 mod upgrade;
 

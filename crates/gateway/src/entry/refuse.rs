@@ -9,7 +9,7 @@ use portcullis_boundary::{Arrival, Refused};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
-use super::{Outcome, Then, delivery};
+use super::{Outcome, Then, delivery, login};
 use crate::places::Place;
 use crate::relay::frames::close_frame;
 use crate::relay::header::read_header;
@@ -29,7 +29,11 @@ pub(super) fn tell(worker: &Worker, entry: &Entry, arrival: &Arrival, refused: R
             delivery = Delivery::Denial;
         }
     }
-    let status = status(&refused.refusal, &route.policy);
+    let way_in = login::way_in(route, arrival, &refused.refusal);
+    let status = match &way_in {
+        Some(way_in) => way_in.status(),
+        None => status(&refused.refusal, &route.policy),
+    };
     let reporter = &worker.shared.reporter;
     reporter.refused(route.policy.name(), arrival, &refused, delivery, status);
     match (delivery, place) {
@@ -42,7 +46,7 @@ pub(super) fn tell(worker: &Worker, entry: &Entry, arrival: &Arrival, refused: R
             Outcome::Switch(switching(arrival), Box::new(Then::Close(farewell)))
         }
         (Delivery::Close(_) | Delivery::Denial, _) => {
-            Outcome::Answer(denial(refused.refusal, &route.policy))
+            Outcome::Answer(way_in.unwrap_or_else(|| denial(refused.refusal, &route.policy)))
         }
     }
 }

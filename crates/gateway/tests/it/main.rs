@@ -12,6 +12,7 @@ mod first_message;
 mod goodbyes;
 mod headers;
 mod live;
+mod login;
 mod own_answers;
 mod reload_and_drain;
 mod sessions;

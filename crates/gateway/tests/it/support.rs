@@ -43,6 +43,7 @@ pub(crate) fn required_with(verifier: Arc<dyn DynVerifier>, carriers: Carriers) 
 pub(crate) struct Setup {
     pub(crate) policy: Policy,
     pub(crate) terms: Terms,
+    pub(crate) login: Option<Box<str>>,
     pub(crate) upstream: Upstream,
     pub(crate) limits: Limits,
     pub(crate) room: Room,
@@ -54,6 +55,7 @@ impl Setup {
         Self {
             policy: Policy::new("all", auth),
             terms: Terms::default(),
+            login: None,
             upstream: Upstream::new(Target::Builtin(Builtin::Echo)),
             limits: Limits::default(),
             room: Room::default(),
@@ -77,6 +79,7 @@ impl Setup {
             policy: Arc::new(self.policy),
             terms: Arc::new(self.terms),
             authority: None,
+            login: self.login,
             upstream: self.upstream,
         };
         GateConfig {

@@ -18,6 +18,7 @@ use super::paths::expand_in;
 use super::problem::Problem;
 use super::values::{self, BadValue};
 use crate::desk::LedgerTickets;
+use crate::login::LedgerLogins;
 use crate::state::LedgerKeys;
 
 /// Collects what is wrong, which files were read, and what the operator should be warned of.
@@ -53,6 +54,11 @@ impl Builder {
     /// The tickets of the ledger, which may not be open yet.
     pub(crate) fn tickets(&self) -> LedgerTickets {
         self.outside.tickets().clone()
+    }
+
+    /// The logins of the ledger, which may not be open yet.
+    pub(crate) fn logins(&self) -> LedgerLogins {
+        self.outside.logins().clone()
     }
 
     /// Adds a problem.

@@ -10,8 +10,10 @@ use serde::Deserialize;
 use super::at::At;
 use super::scalar::{Names, Scalar};
 
+mod login;
 mod verifier;
 
+pub(crate) use self::login::Login;
 pub(crate) use self::verifier::{Algorithm, Issuer, KeyTimes, Method, Verifier, VerifierKind};
 
 /// The configuration of a gate.
@@ -24,6 +26,8 @@ pub(crate) struct File {
     pub(crate) listener: Vec<At<Listener>>,
     /// Who says whether a credential is true, by name.
     pub(crate) verifier: BTreeMap<At<String>, At<Verifier>>,
+    /// How people log in, by name.
+    pub(crate) login: BTreeMap<At<String>, At<Login>>,
     /// What the gate serves.
     pub(crate) route: Vec<At<Route>>,
     /// What the gate allows over all its routes.
@@ -103,6 +107,9 @@ pub(crate) struct Route {
     pub(crate) upstream: At<String>,
     /// The verifiers that are asked, in this order.
     pub(crate) verifiers: Option<At<Vec<At<String>>>>,
+    /// The login to which people are sent who come without one. Its cookie is then among the
+    /// carriers by default.
+    pub(crate) login: Option<At<String>>,
     /// Whether everybody may enter.
     pub(crate) public: Option<At<bool>>,
     /// Where a credential may travel: `header`, `subprotocol`, `ticket`, `cookie:NAME`, `query`,

@@ -11,6 +11,7 @@ mod callout;
 mod file;
 mod ledger;
 mod listeners;
+mod logins;
 mod outside;
 mod paths;
 mod problem;
@@ -28,6 +29,7 @@ mod verifiers;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use portcullis_boundary::carrier::CarrierKind;
 use portcullis_boundary::limits::Limits;
@@ -51,6 +53,7 @@ pub(crate) use self::upstreams::{bearer, target};
 pub(crate) use self::urls::{ListenUrl, UpstreamUrl};
 pub(crate) use self::values::duration;
 pub(crate) use self::verifiers::{JwtRecipe, Recipe};
+use crate::login::LoginPlan;
 
 /// All that the program needs to start or to reload a gate.
 #[derive(Clone, Debug)]
@@ -69,6 +72,8 @@ pub(crate) struct Settings {
     pub(crate) bus: BusPlan,
     /// The keys of the issuers whose tokens it takes.
     pub(crate) keys: Vec<Keys>,
+    /// How people log in.
+    pub(crate) logins: Vec<Arc<LoginPlan>>,
     /// The files that it was read from; when one changes, it is read again.
     pub(crate) files: Vec<PathBuf>,
     /// What the operator should be told at start, beside the gate's own warnings.
@@ -212,9 +217,17 @@ fn remote(listeners: &[ListenerPlan]) -> Vec<String> {
 
 fn build(builder: &mut Builder, file: &file::File, overrides: &Overrides) -> Option<Settings> {
     let required = overrides.auth_required.unwrap_or(file.auth.required);
-    let verifiers = verifiers::build(builder, &file.verifier);
+    let logins = logins::build(builder, &file.login);
+    let verifiers = verifiers::build(builder, &file.verifier, &logins);
     let signer = shared::signer(builder, file);
-    let routes = routes::build(builder, &file.route, &verifiers, signer.as_ref(), required);
+    let routes = routes::build(
+        builder,
+        &file.route,
+        &verifiers,
+        signer.as_ref(),
+        &logins,
+        required,
+    );
     let shared = SharedPlan {
         caps: shared::caps(builder, file),
         signer,
@@ -232,7 +245,8 @@ fn build(builder: &mut Builder, file: &file::File, overrides: &Overrides) -> Opt
         .any(|verifier| verifier.value.kind.value == file::VerifierKind::ApiKey);
     let mut policies = routes.iter().map(|route| &route.policy);
     let has_tickets = policies.any(|policy| policy.reads(CarrierKind::Ticket));
-    let is_needed = has_api || has_keys || has_tickets || !shared.caps.is_empty();
+    let is_needed =
+        has_api || has_keys || has_tickets || !shared.caps.is_empty() || !logins.is_empty();
     let folder = overrides.state_folder.as_deref();
     let ledger = ledger::build(builder, file.ledger.as_ref(), is_needed, folder);
     let bus = ledger::build_bus(builder, file.bus.as_ref(), file.ledger.as_ref());
@@ -257,6 +271,7 @@ fn build(builder: &mut Builder, file: &file::File, overrides: &Overrides) -> Opt
         ledger,
         shared,
         bus: bus?,
+        logins: logins.into_values().flatten().collect(),
         files: std::mem::take(&mut builder.files).into_iter().collect(),
         notes: std::mem::take(&mut builder.warnings),
     })

@@ -6,6 +6,7 @@ use portcullis_verifiers::{ConfigError, Outbound};
 use tokio::runtime::Handle;
 
 use crate::desk::LedgerTickets;
+use crate::login::LedgerLogins;
 use crate::state::LedgerKeys;
 
 /// Those outside of the gate, whom verifiers ask. It outlives reloads, as the connections to them do.
@@ -15,6 +16,7 @@ pub(crate) struct Outside {
     outbound: Arc<OnceLock<Outbound>>,
     keys: LedgerKeys,
     tickets: LedgerTickets,
+    logins: LedgerLogins,
 }
 
 impl Outside {
@@ -25,6 +27,7 @@ impl Outside {
             outbound: Arc::default(),
             keys: LedgerKeys::default(),
             tickets: LedgerTickets::default(),
+            logins: LedgerLogins::default(),
         }
     }
 
@@ -36,6 +39,11 @@ impl Outside {
     /// The tickets of the ledger, once it is open.
     pub(crate) const fn tickets(&self) -> &LedgerTickets {
         &self.tickets
+    }
+
+    /// Where they find logins there.
+    pub(crate) const fn logins(&self) -> &LedgerLogins {
+        &self.logins
     }
 
     /// The one client, which is set up when it is first needed: a gate that asks nobody needs neither

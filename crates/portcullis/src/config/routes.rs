@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use portcullis_boundary::Policy;
-use portcullis_boundary::carrier::{Carrier, Carriers};
+use portcullis_boundary::carrier::{Carrier, Carriers, CookieName};
 use portcullis_boundary::close::{CloseCode, CodeTable, Preset};
 use portcullis_boundary::policy::{Auth, Origin, OriginRule, Protocols, Signal};
 use portcullis_boundary::refusal::RefusalKind;
@@ -14,11 +14,13 @@ use portcullis_gateway::config::{Assert, Pattern, Route};
 use super::at::At;
 use super::builder::Builder;
 use super::file;
+use super::logins::{self, Plans};
 use super::problem::Problem;
 use super::scalar::Names;
 use super::verifiers::{Recipe, Recipes, Shape};
 use super::{callout, suggest, upstreams, values};
 use crate::assertion::Signer;
+use crate::login::LoginPlan;
 
 /// The routes of a file. `required` is the switch of authentication.
 pub(super) fn build(
@@ -26,6 +28,7 @@ pub(super) fn build(
     routes: &[At<file::Route>],
     verifiers: &Recipes<'_>,
     signer: Option<&Arc<Signer>>,
+    logins: &Plans<'_>,
     required: bool,
 ) -> Vec<Route> {
     check_unique(builder, routes);
@@ -41,7 +44,8 @@ pub(super) fn build(
         let mend = "write \"/exact/path\", or \"/prefix/*\" for a path and all below it";
         let pattern = builder.take(pattern, &route.path, mend);
         let codes = codes(builder, route);
-        let carriers = carriers(builder, route);
+        let login = login(builder, route, verifiers, logins);
+        let carriers = carriers(builder, route, login.as_deref());
         let auth = auth(builder, route, span, verifiers, carriers.clone(), required);
         let terms = terms(builder, &route.session, &codes);
         let upstream = upstreams::build(builder, route).map(|mut upstream| {
@@ -58,6 +62,7 @@ pub(super) fn build(
             policy: Arc::new(policy?),
             terms: Arc::new(terms),
             authority,
+            login: login.filter(|_| required).map(|plan| plan.path().into()),
             upstream: upstream?,
         })
     });
@@ -213,9 +218,41 @@ pub(super) fn chosen(
     made.filter(|_| is_whole)
 }
 
-fn carriers(builder: &mut Builder, route: &file::Route) -> Carriers {
+/// The login of a route, some verifier of which takes its cookie.
+fn login(
+    builder: &mut Builder,
+    route: &file::Route,
+    verifiers: &Recipes<'_>,
+    logins: &Plans<'_>,
+) -> Option<Arc<LoginPlan>> {
+    let name = route.login.as_ref()?;
+    let plan = logins::named(builder, logins, name)?;
+    let named = route.verifiers.as_ref().map(|names| &*names.value);
+    let takes_it = named.unwrap_or_default().iter().any(|name| {
+        let recipe = verifiers.get(name.value.as_str());
+        // One with problems is reported already.
+        recipe.is_some_and(|recipe| {
+            recipe
+                .as_ref()
+                .is_none_or(|recipe| recipe.shape() == Shape::Login)
+        })
+    });
+    if takes_it {
+        return Some(plan);
+    }
+    let what = "nobody here takes the cookie of this login";
+    let mend = "add a verifier of the kind `login` to the route's `verifiers`";
+    builder.report(Problem::new(what, mend).at(&name.span));
+    None
+}
+
+fn carriers(builder: &mut Builder, route: &file::Route, login: Option<&LoginPlan>) -> Carriers {
+    let cookie = login.and_then(|plan| CookieName::new(plan.cookie()).map(Carrier::Cookie));
     let Some(names) = &route.carriers else {
-        return Carriers::default();
+        return match cookie {
+            Some(cookie) => Carriers::new([Carrier::Header, cookie]),
+            None => Carriers::default(),
+        };
     };
     let mut carriers = Vec::new();
     for name in names {
@@ -231,6 +268,13 @@ fn carriers(builder: &mut Builder, route: &file::Route) -> Carriers {
         ];
         let mend = suggest::choose(&name.value, &known);
         carriers.extend(builder.take(read, name, &mend));
+    }
+    if let (Some(cookie), Some(login)) = (&cookie, &route.login)
+        && !carriers.contains(cookie)
+    {
+        let mend = format!("add \"{cookie}\" to `carriers`");
+        let what = "this route does not read the cookie of its login";
+        builder.report(Problem::new(what, mend).at(&login.span));
     }
     Carriers::new(carriers)
 }

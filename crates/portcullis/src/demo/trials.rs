@@ -134,6 +134,7 @@ impl Trials {
             policy: Arc::new(policy),
             terms: Arc::new(terms),
             authority: None,
+            login: None,
             upstream: if trial == "lost" { nobody() } else { echo() },
         })
     }

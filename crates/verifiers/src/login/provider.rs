@@ -161,6 +161,23 @@ impl Provider {
         &self.client_id
     }
 
+    /// Whether `other` is set up as this one is, and so may go on in its place with what it knows.
+    #[must_use]
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        let settings = |this: &'_ Self| {
+            (
+                this.issuer.clone(),
+                this.client_id.clone(),
+                this.secret_file.clone(),
+                this.redirect_uri.clone(),
+                this.scopes.clone(),
+                this.scopes_claim.clone(),
+                this.timeout,
+            )
+        };
+        settings(self) == settings(other)
+    }
+
     /// How its keys are.
     #[must_use]
     pub fn health(&self, now: Timestamp) -> Vec<KeySetHealth> {

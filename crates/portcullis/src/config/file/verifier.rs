@@ -80,6 +80,8 @@ pub(crate) struct Verifier {
     /// `jwks`, `firebase`, `introspection`, `callout`: whether to ask over `http` outside of this
     /// machine. Whoever is between can read the question and answer it.
     pub(crate) dangerously_allow_http: Option<At<bool>>,
+    /// `login`: the logins that count; all of the file by default.
+    pub(crate) logins: Option<At<Vec<At<String>>>>,
 }
 
 impl Verifier {
@@ -129,7 +131,8 @@ impl Verifier {
             timeout,
             remember_for,
             remember_refused_for,
-            dangerously_allow_http
+            dangerously_allow_http,
+            logins
         );
         all.into_iter().flatten()
     }
@@ -153,11 +156,13 @@ pub(crate) enum VerifierKind {
     Callout,
     /// Keys of the ledger, which `portcullis key` makes and takes back.
     ApiKey,
+    /// The cookies of people who logged in.
+    Login,
 }
 
 impl VerifierKind {
     /// Every kind, in the order of the documentation.
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::CapabilityToken,
         Self::HmacJwt,
         Self::Jwks,
@@ -165,6 +170,7 @@ impl VerifierKind {
         Self::Introspection,
         Self::Callout,
         Self::ApiKey,
+        Self::Login,
     ];
 
     /// Its name in the file.
@@ -177,6 +183,7 @@ impl VerifierKind {
             Self::Introspection => "introspection",
             Self::Callout => "callout",
             Self::ApiKey => "api-key",
+            Self::Login => "login",
         }
     }
 
@@ -190,6 +197,7 @@ impl VerifierKind {
             Self::Introspection => INTROSPECTION,
             Self::Callout => CALLOUT,
             Self::ApiKey => &[],
+            Self::Login => &["logins"],
         }
     }
 }

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::recipe::Recipe;
-use super::{api_key, callout, capability, firebase, hmac_jwt, introspection, jwks};
+use super::{api_key, callout, capability, firebase, hmac_jwt, introspection, jwks, login};
 use crate::config::at::At;
 use crate::config::builder::Builder;
 use crate::config::file::{self, VerifierKind};
+use crate::config::logins::Plans;
 use crate::config::problem::Problem;
 use crate::config::scalar::Names;
 
@@ -17,14 +18,22 @@ pub(crate) type Recipes<'a> = BTreeMap<&'a str, Option<Recipe>>;
 pub(crate) fn build<'a>(
     builder: &mut Builder,
     verifiers: &'a BTreeMap<At<String>, At<file::Verifier>>,
+    logins: &Plans<'_>,
 ) -> Recipes<'a> {
     verifiers
         .iter()
-        .map(|(name, At { value, .. })| (&*name.value, verifier(builder, &name.value, value)))
+        .map(|(name, At { value, .. })| {
+            (&*name.value, verifier(builder, &name.value, value, logins))
+        })
         .collect()
 }
 
-fn verifier(builder: &mut Builder, name: &str, written: &file::Verifier) -> Option<Recipe> {
+fn verifier(
+    builder: &mut Builder,
+    name: &str,
+    written: &file::Verifier,
+    logins: &Plans<'_>,
+) -> Option<Recipe> {
     let is_pure = check_keys(builder, written);
     let recipe = match written.kind.value {
         VerifierKind::CapabilityToken => capability::build(builder, name, written),
@@ -33,6 +42,7 @@ fn verifier(builder: &mut Builder, name: &str, written: &file::Verifier) -> Opti
         VerifierKind::Firebase => firebase::build(builder, name, written),
         VerifierKind::Introspection => introspection::build(builder, name, written),
         VerifierKind::Callout => callout::build(builder, name, written),
+        VerifierKind::Login => login::build(builder, name, written, logins),
         VerifierKind::ApiKey => Some(api_key::build(builder, name)),
     };
     recipe.filter(|_| is_pure)

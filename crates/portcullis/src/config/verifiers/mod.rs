@@ -10,6 +10,7 @@ mod hmac_jwt;
 mod introspection;
 mod jwks;
 mod key_source;
+mod login;
 mod recipe;
 
 pub(super) use self::asked::{AsWhom, as_whom, endpoint};

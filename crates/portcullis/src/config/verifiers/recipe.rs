@@ -44,6 +44,8 @@ pub(crate) enum Shape {
     Jwt,
     /// `pk_…`: no other has that.
     ApiKey,
+    /// `pl_…`: no other has that.
+    Login,
     /// Any: it must be asked last.
     Any,
 }
@@ -68,6 +70,10 @@ impl Recipe {
                 Shape::Jwt
             }
             Self::ApiKeys(_) => Shape::ApiKey,
+            Self::Asked {
+                kind: VerifierKind::Login,
+                ..
+            } => Shape::Login,
             Self::Capability(_) | Self::Asked { .. } => Shape::Any,
         }
     }

@@ -1,0 +1,44 @@
+//! Taking back what rests on a login.
+
+use std::sync::{Arc, OnceLock, Weak};
+
+use portcullis_gateway::{Gate, Later};
+use portcullis_ledger::{LedgerError, NewRevocation};
+
+use crate::state::State;
+
+/// Takes credentials back.
+pub(crate) trait Revoker: Send + Sync {
+    /// Keeps `revocation`, and ends the sessions that it covers, on every gate. When it cannot be kept,
+    /// those of this gate end none the less.
+    fn revoke(&self, revocation: NewRevocation) -> Later<'_, Result<(), LedgerError>>;
+}
+
+/// Revokes by a state and a gate that may not be there yet.
+#[derive(Default)]
+pub(crate) struct StateRevoker(OnceLock<(Arc<State>, Weak<Gate>)>);
+
+impl StateRevoker {
+    /// Says where both are. Only the first time counts.
+    pub(crate) fn found(&self, state: &Arc<State>, gate: &Arc<Gate>) {
+        let both = (Arc::clone(state), Arc::downgrade(gate));
+        // A program has one of each.
+        let _: Result<(), (Arc<State>, Weak<Gate>)> = self.0.set(both);
+    }
+}
+
+impl Revoker for StateRevoker {
+    fn revoke(&self, revocation: NewRevocation) -> Later<'_, Result<(), LedgerError>> {
+        Box::pin(async move {
+            let not_yet = || LedgerError::Unavailable("it is not open yet".into());
+            let (state, gate) = self.0.get().ok_or_else(not_yet)?;
+            let gate = gate.upgrade().ok_or_else(not_yet)?;
+            let said = revocation.revocation.clone();
+            let kept = state.revoke(&gate, revocation).await;
+            if kept.is_err() {
+                gate.revoke(&said);
+            }
+            kept.map(drop)
+        })
+    }
+}

@@ -1,0 +1,150 @@
+"""People log in at a real OpenID Connect provider, in a real Chromium; and out again, here and there, while a socket is open."""
+
+from __future__ import annotations
+
+import pytest
+
+from support import browser as browser_
+from support import configs
+from support.provider import Provider
+from support.raw import ask, request
+
+SECRET = "the-client's/secret+of%the gate"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    browser = browser_.Browser()
+    yield browser
+    browser.stop()
+
+
+@pytest.fixture
+def people(gate, files, browser, node_ws):
+    """A gate with a page and a socket for people, and their provider. The login comes with a reload: only then the gate's port is known."""
+    providers = []
+
+    def start(**more):
+        (files["one"].parent / "client.txt").write_text(SECRET + "\n")
+        (files["one"].parent / "client.txt").chmod(0o600)
+        config = configs.base(files, node_ws.url, top={"ledger": {"url": "sqlite:ledger.db"}})
+        door = gate(config)
+        base = door.http("").rstrip("/")
+        provider = Provider(base, SECRET)
+        providers.append(provider)
+        config["login"] = {"people": {
+            "issuer": provider.issuer, "client_id": "gate", "client_secret_file": files["one"].parent / "client.txt", "public_url": base,
+            "scopes": ["chat"], **more,
+        }}
+        config["verifier"]["people"] = {"kind": "login"}
+        both = {"verifiers": ["people", "tokens"], "login": "people"}
+        config["route"] = [
+            {"name": "page", "path": "/page/*", "upstream": browser.pages, **both},
+            {"name": "chat", "path": "/chat/*", "upstream": node_ws.url, "strip_prefix": True, "scopes": ["chat"], **both},
+        ]
+        door.reload(config)
+        door.base, door.provider = base, provider
+        return door
+
+    yield start
+    for provider in providers:
+        provider.stop()
+
+
+def log_in(door, path: str = "/page/one?tab=2") -> list[dict]:
+    """From the provider's page, where the gate has sent the browser, back to where it wanted to go."""
+    return [{"arrive": f"{door.provider.issuer}/interaction/*"}, {"click": "#in"}, {"arrive": door.base + path}]
+
+
+def open_socket(door) -> list[dict]:
+    url = door.base.replace("http", "ws", 1) + "/chat/echo"
+    script = f"""new Promise((resolve) => {{
+        const socket = new WebSocket({url!r});
+        socket.onopen = () => socket.send("hello");
+        socket.onmessage = ({{ data }}) => resolve(data);
+        socket.onclose = ({{ code, reason, wasClean }}) => {{ window.end = [code, reason, wasClean]; resolve("closed"); }};
+    }})"""
+    return [{"evaluate": script}]
+
+
+ENDED = [{"wait": "window.end !== undefined"}, {"evaluate": "window.end"}]
+AGAIN = {"evaluate": "fetch('/page/one', {redirect: 'manual'}).then((response) => response.status)"}
+
+
+def test_a_person_is_sent_to_the_provider_comes_back_and_has_a_socket(people, browser):
+    door = people()
+    steps = [*log_in(door), *open_socket(door), {"evaluate": "document.cookie"}, AGAIN]
+    *_, arrived, said, script_sees, again = browser.visit(door.base + "/page/one?tab=2", *steps)
+    assert arrived == door.base + "/page/one?tab=2"
+    assert said == "hello"
+    assert "portcullis" not in script_sees
+    assert again == 200
+    def is_admitted(record: dict) -> bool:
+        fields = record["fields"]
+        return (fields.get("message"), fields.get("route"), fields.get("subject"), fields.get("carrier")) == ("admitted", "chat", "ada", "cookie")
+
+    door.wait_record(is_admitted, what="the socket")
+
+
+def test_logging_out_closes_the_open_socket_with_4004_and_ends_the_login(people, browser):
+    door = people()
+    out = {"evaluate": "fetch('/.portcullis/logout', {method: 'POST', redirect: 'manual'}).then((response) => response.type)"}
+    steps = [*log_in(door), *open_socket(door), out, *ENDED, AGAIN]
+    *_, said, left, _, end, again = browser.visit(door.base + "/page/one?tab=2", *steps)
+    assert (said, left) == ("hello", "opaqueredirect")
+    assert end == [4004, "revoked", True]
+    assert again == 401
+
+
+def test_the_button_logs_out_at_the_provider_too(people, browser):
+    door = people()
+    button = {"open": door.base + "/.portcullis/logout", "steps": [
+        {"click": "button"}, {"arrive": f"{door.provider.issuer}/session/end*"}, {"click": "button[name=logout]"},
+        {"arrive": door.base + "/.portcullis/logout/done"}, {"evaluate": "document.body.innerText"},
+    ]}
+    steps = [*log_in(door), *open_socket(door), {"aside": button}, *ENDED]
+    *_, aside, _, end = browser.visit(door.base + "/page/one?tab=2", *steps)
+    assert "You are logged out." in aside[-1]
+    assert end == [4004, "revoked", True]
+
+
+def test_logging_out_at_the_provider_closes_the_open_socket_with_4004(people, browser):
+    door = people()
+    there = {"open": f"{door.provider.issuer}/session/end", "steps": [{"click": "button[name=logout]"}, {"arrive": f"{door.provider.issuer}/session/end/success*"}]}
+    steps = [*log_in(door), *open_socket(door), {"aside": there}, *ENDED, AGAIN]
+    *_, said, _, _, end, again = browser.visit(door.base + "/page/one?tab=2", *steps)
+    assert said == "hello"
+    assert end == [4004, "revoked", True]
+    assert again == 401
+    assert door.provider.wait_told(1) == [{"told": "gate", "subject": "ada"}]
+
+
+def test_a_login_outlives_a_restart_of_the_page_but_not_its_lifetime(people, browser):
+    door = people(lifetime="3s")
+    steps = [*log_in(door), *open_socket(door), *ENDED, AGAIN]
+    *_, said, _, end, again = browser.visit(door.base + "/page/one?tab=2", *steps)
+    assert said == "hello"
+    assert end[0] == 4001
+    assert again == 401
+
+
+def test_only_people_are_sent_to_the_login(people):
+    door = people()
+    page = [("Accept", "text/html"), ("Sec-Fetch-Dest", "document")]
+    for headers, status in ((page, 303), ([("Accept", "application/json")], 401), ([], 401)):
+        answer = ask(door.port, request("GET", "/page/one?a=b", headers))
+        assert answer.status == status, headers
+        if status == 303:
+            assert answer.header("location") == "/.portcullis/login/people?return=/page/one%3Fa%3Db"
+
+
+def test_a_foreign_page_neither_opens_a_socket_with_the_cookie_nor_logs_out(people, browser):
+    door = people()
+    foreign = browser.pages.replace("127.0.0.1", "localhost")
+    url = door.base.replace("http", "ws", 1) + "/chat/echo"
+    script = f"new Promise((resolve) => {{ const socket = new WebSocket({url!r}); socket.onopen = () => resolve('open'); socket.onclose = ({{ code }}) => resolve(code); }})"
+    out = f"fetch({door.base + '/.portcullis/logout'!r}, {{method: 'POST', mode: 'no-cors', credentials: 'include'}}).then(() => 'sent')"
+    steps = [*log_in(door), {"aside": {"open": foreign, "steps": [{"evaluate": script}, {"evaluate": out}]}}, AGAIN]
+    *_, aside, again = browser.visit(door.base + "/page/one?tab=2", *steps)
+    assert aside[0] != "open"
+    assert again == 200
