@@ -142,7 +142,12 @@ fn api(
     gate: &Arc<Gate>,
     tickets: &LedgerTickets,
 ) -> Option<Api> {
-    let policy = settings.admin.as_ref()?.api.as_ref()?;
+    let plan = settings.admin.as_ref()?;
+    let policy = plan.api.as_ref()?;
+    if !plan.listen.ip().is_loopback() {
+        let address = plan.listen;
+        tracing::warn!(target: "portcullis", "credentials of operators reach {address} unencrypted; put something before it that speaks TLS");
+    }
     Some(Api::new(
         Arc::clone(policy),
         Arc::clone(state?),

@@ -1,5 +1,6 @@
 //! Following what is revoked.
 
+use std::collections::BTreeMap;
 use std::sync::PoisonError;
 use std::time::Duration;
 
@@ -34,7 +35,7 @@ impl State {
     ///
     /// The ledger's.
     pub(crate) async fn revoked(&self) -> Result<RevocationSet, LedgerError> {
-        let mut set = RevocationSet::default();
+        let mut counting = BTreeMap::new();
         let mut seq = 0;
         loop {
             let records = self.ledger.revocations_since(seq, PIECE).await?;
@@ -42,15 +43,16 @@ impl State {
                 break;
             };
             seq = last.seq;
-            let counting = records
-                .into_iter()
-                .filter(|record| record.withdrawn_at.is_none());
-            for record in counting {
-                set.insert(record.said.revocation);
+            for record in records {
+                // One that was read may come again: withdrawn, before all were read.
+                match record.withdrawn_at {
+                    Some(_) => counting.remove(&record.id),
+                    None => counting.insert(record.id, record.said.revocation),
+                };
             }
         }
         self.set_seq(seq);
-        Ok(set)
+        Ok(counting.into_values().collect())
     }
 
     /// Says that there is something to read, here and to the other gates.
@@ -67,8 +69,12 @@ impl State {
     pub(super) async fn follow(&self, gate: &Gate, notes: &Notes) {
         let mut told = self.bus.subscribe(&topic()).await.ok();
         let mut heard = Instant::now();
+        let mut whole = Instant::now();
         loop {
             let mut silent = None;
+            if whole.elapsed() >= READ_ALL_EVERY && self.read_all(gate).await.is_ok() {
+                whole = Instant::now();
+            }
             match self.catch_up(gate).await {
                 Ok(()) => {
                     heard = Instant::now();
@@ -111,13 +117,17 @@ impl State {
                         self.set_seq(last.seq);
                     }
                 }
-                Change::Withdrawn => {
-                    let set = self.revoked().await?;
-                    let ended = gate.set_revocations(set);
-                    tracing::info!(target: "portcullis::revocations", sessions_ended = ended, "read anew");
-                }
+                Change::Withdrawn => self.read_all(gate).await?,
             }
         }
+    }
+
+    /// Takes all that is revoked now for all that is. What is revoked meanwhile is read next.
+    async fn read_all(&self, gate: &Gate) -> Result<(), LedgerError> {
+        let set = self.revoked().await?;
+        let ended = gate.set_revocations(set);
+        tracing::info!(target: "portcullis::revocations", sessions_ended = ended, "read anew");
+        Ok(())
     }
 
     async fn changes(&self) -> Result<Change, LedgerError> {
@@ -170,6 +180,10 @@ const PIECE: u16 = 1000;
 
 /// How often to look without being told.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// How often to read all: so that what is past its time is forgotten, and a withdrawal is heard of
+/// whose record was deleted before it was seen.
+const READ_ALL_EVERY: Duration = Duration::from_secs(3600);
 
 /// How long to rest between two looks.
 const REST: Duration = Duration::from_millis(20);
