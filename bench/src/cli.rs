@@ -22,6 +22,8 @@ pub(crate) enum Command {
     Run(RunOptions),
     /// Put one load on something that is already running, and print JSON.
     Load(LoadOptions),
+    /// What a decision costs by the kind of its credential, and how quickly live sessions are revoked.
+    Inside(InsideOptions),
     /// Serve the echo upstream and the verifier until standard input ends.
     Upstream(UpstreamOptions),
 }
@@ -80,6 +82,23 @@ pub(crate) struct LoadOptions {
     /// Units [default: those of one run].
     #[arg(long)]
     pub(crate) units: Option<u64>,
+}
+
+/// The options of `inside`.
+#[derive(Args, Debug)]
+pub(crate) struct InsideOptions {
+    /// Live sessions while some are revoked.
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    pub(crate) sessions: usize,
+    /// How many of them are revoked, one after another.
+    #[arg(long, value_name = "N", default_value_t = 500)]
+    pub(crate) revoked: usize,
+    /// How often each decision is made.
+    #[arg(long, value_name = "N", default_value_t = 20_000)]
+    pub(crate) decisions: u32,
+    /// A second ledger to make tickets in, beside SQLite, as postgres://….
+    #[arg(long, value_name = "URL")]
+    pub(crate) ledger: Option<String>,
 }
 
 /// The options of `upstream`.

@@ -16,6 +16,7 @@
 
 mod cli;
 mod figures;
+mod inside;
 mod load;
 mod peers;
 mod poll;
@@ -42,6 +43,7 @@ fn main() -> Result<()> {
     match Cli::parse().command {
         Command::Run(options) => measure(options),
         Command::Load(options) => load_once(&options),
+        Command::Inside(options) => inside::run(&options),
         Command::Upstream(options) => {
             run::raise_file_limit()?;
             upstream::serve(&options.echo, options.verifier, options.secret.as_bytes())
