@@ -10,6 +10,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from support import configs, tokens
+from support.process import eventually
 from support.raw import CLOSE, PING, TEXT, Raw, ask, frame, request
 
 
@@ -29,13 +30,13 @@ def door(gate, files, fastapi):
 
 
 def test_a_session_lives_through_three_lives_of_its_token_without_losing_a_message(door):
-    life = 2
+    life = 4
     with connect(door.ws("/ws/echo"), additional_headers=bearer(exp=life, jti="one"), proxy=None) as client:
         session = client.response.headers["Portcullis-Session"]
         start = time.monotonic()
         sent = 0
         for number in range(3):
-            while time.monotonic() - start < (number + 1) * (life - 0.8):
+            while time.monotonic() - start < (number + 1) * (life - 2):
                 client.send(f"message {sent}")
                 assert client.recv(timeout=5) == f"message {sent}"
                 sent += 1
@@ -44,7 +45,7 @@ def test_a_session_lives_through_three_lives_of_its_token_without_losing_a_messa
             assert status == 200, body
             assert body["session"] == session
             assert 0 <= body["expires_at"] - time.time() <= life
-        assert time.monotonic() - start > 1.5 * life
+        assert time.monotonic() - start > 1.4 * life
         with pytest.raises(ConnectionClosed) as end:
             while True:
                 client.send("until it expires")
@@ -108,9 +109,12 @@ def test_jitter_spreads_the_ends_of_sessions_that_began_together(gate, files, fa
         sockets.append(raw)
     for raw in sockets:
         assert raw.frame().opcode == CLOSE
-    lived = sorted(record["fields"]["duration_ms"] for record in door.records() if record["fields"].get("reason") == "expired")
-    assert len(lived) == len(sockets) or door.wait_session_end(reason="expired")
-    assert max(lived) <= 4300
+    def ends() -> list[int]:
+        return [record["fields"]["duration_ms"] for record in door.records() if record["fields"].get("reason") == "expired"]
+
+    assert eventually(lambda: len(ends()) == len(sockets))
+    lived = ends()
+    assert max(lived) <= 5500
     assert max(lived) - min(lived) > 300, lived
 
 
@@ -131,3 +135,14 @@ def test_a_page_renews_its_session_by_its_name(gate, files, fastapi):
         bad = list((bearer(exp=120) | {"Origin": "https://evil.example"}).items())
         answer = ask(door.port, request("POST", path, bad, host=door.authority))
         assert (answer.status, answer.header("access-control-allow-origin")) == (403, None)
+
+
+def test_a_session_is_renewed_at_its_own_door_and_not_where_less_is_asked(gate, files, fastapi):
+    built = configs.base(files, fastapi.url, scopes=["chat"])
+    lax = {"name": "lax", "path": "/lax/*", "upstream": fastapi.url, "verifiers": ["tokens", "jwt"]}
+    door = gate({**built, "route": [*built["route"], lax]})
+    with connect(door.ws("/ws/echo"), additional_headers=bearer(scope="chat"), proxy=None) as client:
+        session = client.response.headers["Portcullis-Session"]
+        status, body = refresh(door, session, bearer(), query="?route=/lax/x")
+        assert (status, body["code"]) == (403, "insufficient_scope")
+        assert refresh(door, session, bearer(scope="chat"), query="?route=/lax/x")[0] == 200

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use portcullis_boundary::carrier::Carriers;
 use portcullis_boundary::limits::Limits;
 use portcullis_boundary::policy::{Auth, HostRule};
-use portcullis_boundary::revocation::{Revocation, Target};
+use portcullis_boundary::revocation::{Revocation, RevocationSet, Target};
 use portcullis_boundary::session::Terms;
 use portcullis_boundary::{Policy, SessionId};
 use portcullis_gateway::config::{
@@ -98,6 +98,7 @@ fn gate() -> Result<Gate> {
         workers: 1,
         before_idle: || {},
         services: Services::default(),
+        revoked: RevocationSet::default(),
     };
     Ok(Gate::start(config, vec![listener], options)?)
 }

@@ -40,7 +40,7 @@ pub use self::gate::{BoundAddress, Gate, StartError, StartOptions};
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub use self::relay::fuzzing;
-pub use self::routes::find_route;
+pub use self::routes::{find_route, normalise};
 pub use self::services::{
     Decided, Desk, IssuedTicket, Later, LiveFilter, LiveSession, NotRenewed, Observer, Services,
     SessionEnd, WantedTicket,

@@ -101,8 +101,10 @@ fn climbs(path: &str) -> bool {
         .any(|segment| segment.split(';').next() == Some(".."))
 }
 
-/// The path with its escapes decoded, its slashes merged and its dots resolved.
-fn normalise(path: &str) -> Cow<'_, str> {
+/// The path with its escapes decoded, its slashes merged and its dots resolved, for who takes paths
+/// for the names of things.
+#[must_use]
+pub fn normalise(path: &str) -> Cow<'_, str> {
     let suspicious = path.contains(['%', '\\']) || path.contains("//") || path.contains("/.");
     if !suspicious {
         return path.into();

@@ -43,11 +43,12 @@ pub trait Desk: Send + Sync {
         wanted: WantedTicket<'a>,
     ) -> Later<'a, Result<IssuedTicket, Refusal>>;
 
-    /// Renews the session `id`, which is not on this gate, by an identity that was admitted.
+    /// Renews the session `id`, which is not on this gate, by an identity that was admitted at `route`.
     fn renew_elsewhere<'a>(
         &'a self,
         id: SessionId,
         by: &'a Identity,
+        route: &'a str,
     ) -> Later<'a, Result<Option<Timestamp>, NotRenewed>>;
 
     /// Serves a request for any other path under `/.portcullis/`; 404 where there is nothing. Nothing

@@ -76,8 +76,8 @@ impl Standing {
     }
 }
 
-/// All whom rules 6 to 8 of a route ask, in this order: the gate's own revocations, the gate's
-/// authority, the route's. The first no counts.
+/// All whom rules 6 to 8 of a route ask, in this order: the gate's own revocations, the route's
+/// authority, the gate's. The first no counts.
 #[derive(Debug)]
 pub(crate) struct Authorities {
     pub(crate) standing: Arc<Standing>,

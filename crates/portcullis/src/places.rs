@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use portcullis_boundary::clock::{Clock, SystemClock};
 use portcullis_boundary::{
     Arrival, Authority, Identity, Refusal, RefusalKind, Reservation, SessionId,
 };
+use portcullis_gateway::normalise;
 use portcullis_ledger::{
     Caps, Full, Lease, Ledger, LedgerError, Page, SessionFilter, SessionRecord,
 };
@@ -28,7 +30,10 @@ const RENEW_EVERY: Duration = Duration::from_secs(5);
 
 /// How often places are looked for that nobody gave back: of questions whose answer nobody heard, and
 /// of a time without a ledger.
-const TIDY_EVERY: Duration = Duration::from_secs(60);
+const TIDY_EVERY: Duration = Duration::from_secs(5);
+
+/// Twice, since a question that nobody waits for any more may still be answered after the first time.
+const TWICE: u8 = 2;
 
 /// The most places that wait to be given back; those beyond are found when it is tidied up.
 const MOST_WAITING: usize = 4096;
@@ -50,17 +55,25 @@ struct Inner {
     caps: ArcSwap<SharedCaps>,
     held: Mutex<HashMap<SessionId, SessionRecord>>,
     leaving: mpsc::Sender<SessionId>,
+    /// How often to tidy up: the ledger may hold places that nobody here holds, or lack some that are
+    /// held here.
+    tidies: AtomicU8,
 }
 
 /// Gives a place back when it is dropped.
 struct Hold {
     places: Places,
     session: SessionId,
+    /// Whether the ledger's answer was heard. If not, the place may be taken after it was given back.
+    is_answered: bool,
 }
 
 impl Drop for Hold {
     fn drop(&mut self) {
         self.places.held().remove(&self.session);
+        if !self.is_answered {
+            self.places.0.tidies.store(TWICE, Ordering::Release);
+        }
         // One that does not fit is found when it is tidied up: it is not held any more.
         let _: Result<(), _> = self.places.0.leaving.try_send(self.session);
     }
@@ -82,6 +95,7 @@ impl Places {
             caps: ArcSwap::default(),
             held: Mutex::default(),
             leaving,
+            tidies: AtomicU8::new(TWICE),
         }));
         let keeper = Keeper {
             places: places.clone(),
@@ -111,6 +125,7 @@ impl Places {
         identity: &Identity,
         arrival: &Arrival,
         route: &str,
+        caps: Caps,
     ) -> SessionRecord {
         SessionRecord {
             id,
@@ -120,7 +135,8 @@ impl Places {
             issuer: identity.issuer().map(Into::into),
             credential_id: identity.credential_id().map(Into::into),
             key_id: identity.key_id().map(Into::into),
-            resource: Some(arrival.path().into()),
+            // However it is spelled, it is one.
+            resource: caps.per_resource.map(|_| normalise(arrival.path()).into()),
             address: arrival.peer().address(),
             opened_at: SystemClock::new().now(),
             // It may be renewed; its gate says when it has ended.
@@ -146,19 +162,26 @@ impl Authority for Places {
         };
         let ledger = self.0.ledger.get();
         let ledger = ledger.ok_or_else(|| overloaded("there is no ledger yet"))?;
-        let record = self.record(id, identity, arrival, route);
+        let record = self.record(id, identity, arrival, route, caps);
         // From here on it is given back, whatever comes of the question.
         self.held().insert(id, record.clone());
-        let hold = Hold {
+        let mut hold = Hold {
             places: self.clone(),
             session: id,
+            is_answered: false,
         };
         let now = record.opened_at;
-        match ledger.open_session(record, caps, now).await {
+        let opened = ledger.open_session(record, caps, now).await;
+        hold.is_answered = opened.is_ok();
+        match opened {
             Ok(Ok(())) => Ok(Some(Reservation::new(id, hold))),
             Ok(Err(Full(cap))) => {
                 let why = format!("over all gates, {}", Full(cap));
                 Err(Refusal::new(RefusalKind::SessionLimit).because(why))
+            }
+            Err(LedgerError::Invalid { field, problem }) => {
+                let why = format!("{field} {problem}");
+                Err(Refusal::new(RefusalKind::ResourceUnknown).because(why))
             }
             Err(error) => Err(overloaded(error.to_string())),
         }
@@ -180,25 +203,14 @@ impl Keeper {
     ///
     /// Why the ledger does not give it.
     pub(crate) async fn begin(&self) -> Result<(), LedgerError> {
-        self.renew().await
+        self.places.renew().await
     }
 
     /// Renews the lease and gives places back. It never ends by itself; dropping it is safe.
     pub(crate) async fn keep(&mut self) {
-        let mut renewals = interval(RENEW_EVERY);
-        renewals.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut tidies = interval(TIDY_EVERY);
-        tidies.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            let done = tokio::select! {
-                _ = renewals.tick() => self.renew().await,
-                _ = tidies.tick() => self.tidy().await,
-                Some(session) = self.left.recv() => self.give_back(session).await,
-            };
-            if let Err(error) = done {
-                tracing::warn!(target: "portcullis::ledger", %error, "places of sessions are not kept");
-            }
-        }
+        let Self { places, left } = self;
+        // Side by side: however much there is to give back, the lease is renewed in time.
+        tokio::join!(renew_again_and_again(places), give_back(places, left));
     }
 
     /// Gives all places back: the gate closes.
@@ -210,60 +222,105 @@ impl Keeper {
             tracing::warn!(target: "portcullis::ledger", %error, "places come back when the lease ends");
         }
     }
+}
 
-    async fn renew(&self) -> Result<(), LedgerError> {
-        let Some(ledger) = self.places.0.ledger.get() else {
-            return Ok(());
-        };
-        let now = SystemClock::new().now();
-        let gate = &self.places.0.gate;
-        match ledger.renew_lease(gate, now.after(LEASE), now).await? {
-            Lease::Kept => Ok(()),
-            Lease::Anew => {
-                let held: Vec<_> = self.places.held().values().cloned().collect();
-                for record in held {
-                    // Without caps: who has a place keeps it.
-                    let _: Result<(), Full> =
-                        ledger.open_session(record, Caps::default(), now).await?;
+async fn renew_again_and_again(places: &Places) {
+    let mut renewals = interval(RENEW_EVERY);
+    renewals.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        renewals.tick().await;
+        warn(places.renew().await);
+    }
+}
+
+async fn give_back(places: &Places, left: &mut mpsc::Receiver<SessionId>) {
+    let mut tidies = interval(TIDY_EVERY);
+    tidies.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = tidies.tick() => {
+                let wanted = places.0.tidies.swap(0, Ordering::AcqRel);
+                if wanted > 0 {
+                    let tidied = places.tidy().await;
+                    let more = if tidied.is_ok() { wanted - 1 } else { TWICE };
+                    places.0.tidies.fetch_max(more, Ordering::AcqRel);
+                    warn(tidied);
                 }
-                Ok(())
+            }
+            Some(session) = left.recv() => {
+                let given = places.close(session).await;
+                if given.is_err() {
+                    places.0.tidies.store(TWICE, Ordering::Release);
+                }
+                warn(given);
             }
         }
     }
+}
 
-    async fn give_back(&self, session: SessionId) -> Result<(), LedgerError> {
-        match self.places.0.ledger.get() {
+fn warn(done: Result<(), LedgerError>) {
+    if let Err(error) = done {
+        tracing::warn!(target: "portcullis::ledger", %error, "places of sessions are not kept");
+    }
+}
+
+impl Places {
+    async fn renew(&self) -> Result<(), LedgerError> {
+        let Some(ledger) = self.0.ledger.get() else {
+            return Ok(());
+        };
+        let now = SystemClock::new().now();
+        let lease = ledger.renew_lease(&self.0.gate, now.after(LEASE), now);
+        if lease.await? == Lease::Anew {
+            self.0.tidies.store(TWICE, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    async fn close(&self, session: SessionId) -> Result<(), LedgerError> {
+        match self.0.ledger.get() {
             Some(ledger) => ledger.close_session(session).await,
             None => Ok(()),
         }
     }
 
-    /// Gives back what the ledger holds for this gate and nobody here does.
+    /// Gives back what the ledger holds for this gate and nobody here does, and takes what is held
+    /// here and the ledger lacks: without caps, as who has a place keeps it.
     async fn tidy(&self) -> Result<(), LedgerError> {
-        let Some(ledger) = self.places.0.ledger.get() else {
+        let Some(ledger) = self.0.ledger.get() else {
             return Ok(());
         };
+        let mut lacking = self.held().clone();
         let filter = SessionFilter {
-            gate: Some(self.places.0.gate.clone()),
+            gate: Some(self.0.gate.clone()),
             ..SessionFilter::default()
         };
         let mut page = Page::first(1000)?;
         loop {
             let now = SystemClock::new().now();
-            let listed = ledger
-                .list_sessions(filter.clone(), page.clone(), now)
-                .await?;
+            let listed = ledger.list_sessions(filter.clone(), page.clone(), now);
+            let listed = listed.await?;
             for record in listed.items {
-                let is_held = self.places.held().contains_key(&record.id);
+                lacking.remove(&record.id);
+                let is_held = self.held().contains_key(&record.id);
                 if !is_held {
                     ledger.close_session(record.id).await?;
                 }
             }
             match listed.next {
                 Some(cursor) => page = page.after(cursor),
-                None => return Ok(()),
+                None => break,
             }
         }
+        for (id, record) in lacking {
+            let is_held = self.held().contains_key(&id);
+            if is_held {
+                let now = SystemClock::new().now();
+                let opened = ledger.open_session(record, Caps::default(), now);
+                let _: Result<(), Full> = opened.await?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -36,6 +36,7 @@ mod pass;
 mod questions;
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -49,6 +50,7 @@ use crate::credential::Credential;
 use crate::identity::Identity;
 use crate::policy::{Auth, HostRule, Judgement, Policy, Protocols};
 use crate::refusal::{HandshakeFault, Refusal, RefusalKind};
+use crate::verifier::DynVerifier;
 
 /// A rule of the decision, by its number.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -228,17 +230,8 @@ impl Policy {
             (Auth::Required { .. }, None) => {
                 Err(changed(Refusal::new(RefusalKind::MissingCredential)))
             }
-            (
-                Auth::Required {
-                    verifiers,
-                    carriers,
-                },
-                Some(name),
-            ) => {
-                let vouched = verifiers
-                    .iter()
-                    .any(|verifier| verifier.name() == name && verifier.vouches_for(identity));
-                if !vouched {
+            (Auth::Required { carriers, .. }, Some(_)) => {
+                if !self.is_vouched_for(identity) {
                     return Err(changed(
                         Refusal::new(RefusalKind::InvalidCredential)
                             .because("its verifier no longer vouches for it"),
@@ -253,6 +246,16 @@ impl Policy {
                 check_rights(self, identity).map_err(changed)
             }
         }
+    }
+
+    /// Whether the verifier that an identity names is one of the policy's, and vouches for it now.
+    fn is_vouched_for(&self, identity: &Identity) -> bool {
+        let Auth::Required { verifiers, .. } = &self.auth else {
+            return false;
+        };
+        let named = |verifier: &&Arc<dyn DynVerifier>| Some(verifier.name()) == identity.verifier();
+        let mut named = verifiers.iter().filter(named);
+        named.any(|verifier| verifier.vouches_for(identity))
     }
 
     /// Asks rules 1 and 2 alone, of a request that no other rule is for.

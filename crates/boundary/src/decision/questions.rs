@@ -202,10 +202,16 @@ impl<'a> Verify<'a> {
     fn answer(self, answer: Result<Identity, Rejection>) -> Decision<'a> {
         match answer {
             Ok(identity) => {
-                // A ticket speaks for another verifier, who is asked about it again after a reload.
+                // A ticket speaks for another verifier, which may have changed its mind meanwhile.
                 let identity = match identity.verifier() {
-                    Some(_) => identity,
                     None => identity.verified_by(self.verifier.name()),
+                    Some(_) if self.case.policy.is_vouched_for(&identity) => identity,
+                    Some(_) => {
+                        let refusal = Refusal::new(RefusalKind::InvalidCredential)
+                            .because("its verifier no longer vouches for it")
+                            .by(Rule::Verification);
+                        return self.case.refuse(refusal, Some(identity));
+                    }
                 };
                 Decision::Standing(Standing {
                     case: self.case,

@@ -91,11 +91,18 @@ impl Session {
                 Action::Nothing
             }
             Event::Gone(_) => self.end(parting.end()),
+            // Who must go has said goodbye already; what is left of it is cut short.
+            Event::Order(_) => {
+                self.state = State::Parting(Parting {
+                    cut_at: parting.cut_at.min(now.after(CLOSE_GRACE)),
+                    ..parting
+                });
+                Action::Nothing
+            }
             Event::CloseFrame(..)
             | Event::CloseSent
             | Event::Flowing(_)
             | Event::Moved(_)
-            | Event::Order(_)
             | Event::Pong
             | Event::Renewed(_)
             | Event::Stalled(_) => Action::Nothing,

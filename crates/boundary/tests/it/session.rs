@@ -62,6 +62,15 @@ fn a_renewal_does_not_lengthen_the_life_that_a_route_allows() {
 }
 
 #[test]
+fn who_is_ordered_to_end_while_parting_is_cut_after_one_grace() {
+    let mut session = open(|_| {});
+    let _: Action = session.tell(&Event::CloseFrame(Client, Some(1000)));
+    let _: Action = session.tell(&Event::Order(RefusalKind::Revoked));
+    session.wait(CLOSE_GRACE);
+    assert_eq!(session.end(), Some(End::Closed(Client, Some(1000))));
+}
+
+#[test]
 fn a_notice_comes_once_before_each_expiry() {
     let mut terms = Terms::default();
     terms.notice = Some(seconds(10));

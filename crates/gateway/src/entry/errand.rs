@@ -16,7 +16,7 @@ use portcullis_boundary::clock::Timestamp;
 use portcullis_boundary::denial::denial;
 use portcullis_boundary::policy::Delivery;
 use portcullis_boundary::{
-    Arrival, OriginHeader, Pass, Peer, Policy, Refusal, RefusalKind, Refused, SessionId, Verdict,
+    Arrival, OriginHeader, Pass, Peer, Refusal, RefusalKind, Refused, SessionId, Verdict,
 };
 use serde_json::{Value, json};
 
@@ -59,7 +59,8 @@ impl Errand {
         head: &Parts,
         peer: &Peer,
     ) -> Response<Bytes> {
-        let Some(target) = check::target(head).or_else(|| self.path_of_session(worker)) else {
+        // A session that is here knows where it belongs, whatever the client says.
+        let Some(target) = self.path_of_session(worker).or_else(|| check::target(head)) else {
             let mend = "add ?route=PATH, the path of the session's handshake";
             return answer(StatusCode::BAD_REQUEST, &json!({ "error": mend }));
         };
@@ -110,21 +111,33 @@ impl Errand {
         pass: Pass,
         page: Option<&str>,
     ) -> Response<Bytes> {
-        let route = entry.route.policy.name();
-        worker.shared.reporter.admitted(route, arrival, &pass);
+        let policy = &entry.route.policy;
         // What the policy does not ask for need not be kept.
-        let pass = pass.forget_claims(&entry.route.policy);
-        match self {
+        let pass = pass.forget_claims(policy);
+        let done = match self {
             Self::Ticket => issue(worker, entry, &pass, page).await,
-            Self::Refresh(None) => not_renewed(NotRenewed::Unknown, &entry.route.policy),
-            Self::Refresh(Some(id)) => match renew(worker, id, &pass).await {
-                Ok(expires_at) => {
+            Self::Refresh(None) => Err(not_renewed(NotRenewed::Unknown)),
+            Self::Refresh(Some(id)) => {
+                let renewed = renew(worker, id, &pass, policy.name()).await;
+                renewed.map_err(not_renewed).map(|expires_at| {
                     let expires_at = expires_at.map(Timestamp::as_secs);
                     let body = json!({"session": id.to_string(), "expires_at": expires_at});
                     answer(StatusCode::OK, &body)
-                }
-                Err(why) => not_renewed(why, &entry.route.policy),
-            },
+                })
+            }
+        };
+        match done {
+            Ok(response) => {
+                let reporter = &worker.shared.reporter;
+                reporter.admitted(policy.name(), arrival, &pass);
+                response
+            }
+            Err(refusal) => {
+                let mut refused = Refused::from(refusal);
+                refused.identity = Some(Box::new(pass.identity().clone()));
+                refused.carrier = pass.carrier();
+                deny(worker, entry, arrival, refused)
+            }
         }
     }
 }
@@ -193,57 +206,50 @@ async fn issue(
     entry: &Entry,
     pass: &Pass,
     origin: Option<&str>,
-) -> Response<Bytes> {
+) -> Result<Response<Bytes>, Refusal> {
     let policy = &entry.route.policy;
     let reads_tickets = policy.reads(CarrierKind::Ticket);
     let (Some(desk), true) = (&worker.shared.services.desk, reads_tickets) else {
-        let why = Refusal::new(RefusalKind::ResourceUnknown).because("the route has no tickets");
-        return denial(why, policy);
+        let why = "the route has no tickets";
+        return Err(Refusal::new(RefusalKind::ResourceUnknown).because(why));
     };
     let wanted = WantedTicket {
         identity: pass.identity(),
         route: policy.name(),
         origin,
     };
-    match desk.issue_ticket(wanted).await {
-        Ok(issued) => answer(
-            StatusCode::CREATED,
-            &json!({
-                "ticket": issued.ticket.expose(),
-                "session": issued.session.to_string(),
-                "expires_at": issued.expires_at.as_secs(),
-            }),
-        ),
-        Err(refusal) => {
-            let kind = refusal.kind().as_str();
-            tracing::warn!(target: "portcullis::ticket", route = &**policy.name(), refusal = kind, detail = %refusal.detail(), "no ticket");
-            denial(refusal, policy)
-        }
-    }
+    let issued = desk.issue_ticket(wanted).await?;
+    let body = json!({
+        "ticket": issued.ticket.expose(),
+        "session": issued.session.to_string(),
+        "expires_at": issued.expires_at.as_secs(),
+    });
+    Ok(answer(StatusCode::CREATED, &body))
 }
 
 async fn renew(
     worker: &Worker,
     id: SessionId,
     pass: &Pass,
+    route: &str,
 ) -> Result<Option<Timestamp>, NotRenewed> {
-    match worker.shared.renew(id, pass.identity()) {
-        Err(NotRenewed::Unknown) => match &worker.shared.services.desk {
-            Some(desk) => desk.renew_elsewhere(id, pass.identity()).await,
-            None => Err(NotRenewed::Unknown),
-        },
-        here => here,
+    if worker.shared.registry.find(id).is_some() {
+        return worker.shared.renew(id, pass.identity(), route);
+    }
+    match &worker.shared.services.desk {
+        Some(desk) => desk.renew_elsewhere(id, pass.identity(), route).await,
+        None => Err(NotRenewed::Unknown),
     }
 }
 
-fn not_renewed(why: NotRenewed, policy: &Policy) -> Response<Bytes> {
+fn not_renewed(why: NotRenewed) -> Refusal {
     let kind = match why {
         NotRenewed::Unknown => RefusalKind::ResourceUnknown,
         NotRenewed::OtherSubject => RefusalKind::NotOwner,
         NotRenewed::WiderScopes => RefusalKind::InsufficientScope,
         NotRenewed::Unavailable => RefusalKind::Overloaded,
     };
-    denial(Refusal::new(kind).because(why.to_string()), policy)
+    Refusal::new(kind).because(why.to_string())
 }
 
 fn answer(status: StatusCode, body: &Value) -> Response<Bytes> {

@@ -101,8 +101,8 @@ impl Gate {
         session.is_some()
     }
 
-    /// Rests the session `id` on the fresh credential of `by`, which was admitted at the session's
-    /// route. Returns when that expires.
+    /// Rests the session `id` on the fresh credential of `by`, which was admitted at `route`: it must
+    /// be the session's own. Returns when that expires.
     ///
     /// # Errors
     ///
@@ -111,8 +111,9 @@ impl Gate {
         &self,
         id: SessionId,
         by: &Identity,
+        route: &str,
     ) -> Result<Option<Timestamp>, NotRenewed> {
-        self.shared.renew(id, by)
+        self.shared.renew(id, by, route)
     }
 }
 
@@ -121,28 +122,28 @@ impl Shared {
         &self,
         id: SessionId,
         by: &Identity,
+        route: &str,
     ) -> Result<Option<Timestamp>, NotRenewed> {
         let session = self.registry.find(id).ok_or(NotRenewed::Unknown)?;
-        let rested_on = session.facts.identity.load_full();
-        if rested_on.subject() != by.subject() || rested_on.issuer() != by.issuer() {
-            return Err(NotRenewed::OtherSubject);
+        // Another route may ask less.
+        if *session.facts.route != *route {
+            return Err(NotRenewed::Unknown);
         }
-        if !rested_on.scopes().include(by.scopes()) {
-            return Err(NotRenewed::WiderScopes);
-        }
-        session.renew(by.clone(), expiry_of(by, &session.facts.terms));
-        // What was revoked while it was decided about did not see the new credential.
+        session.renew(by, expiry_of(by, &session.facts.terms))?;
+        // What was revoked or reloaded while it was decided did not see the new credential.
         if let Some(kind) = self.asked.standing.covering(by, Some(id)) {
             session.order(kind);
+        } else if !self.rules().still_admit(&session.facts) {
+            session.order(RefusalKind::PolicyChanged);
         }
         Ok(by.expiry())
     }
 }
 
 /// When a session that rests on `identity` ends: at its expiry with skew, or up to the jitter of
-/// `terms` earlier.
+/// `terms` earlier, but not before half of its time is over.
 pub(crate) fn expiry_of(identity: &Identity, terms: &Terms) -> Option<Instant> {
     let left = identity.end()?.since(SystemClock::new().now());
     let jitter = terms.expiry_jitter.map(random::up_to).unwrap_or_default();
-    Some(Instant::now() + left.saturating_sub(jitter))
+    Some(Instant::now() + left.saturating_sub(jitter.min(left / 2)))
 }

@@ -33,16 +33,30 @@ struct Held {
     /// What was walked over, and the sink did not take yet.
     tail: Vec<u8>,
     tail_at: usize,
-    /// A frame of our own, to be put in at the next boundary.
+    /// Frames of our own, to be put in at the next boundary.
     inject: Option<Injection>,
+    /// A message of our own, to be put in between two messages.
+    message: Option<Vec<u8>>,
+}
+
+impl Held {
+    /// What is to be put in now: frames before a message.
+    fn take(&mut self) -> Option<Injection> {
+        let inject = self.inject.take();
+        inject.or_else(|| {
+            let frames = self.message.take()?;
+            Some(Injection {
+                frames,
+                is_last: false,
+            })
+        })
+    }
 }
 
 #[derive(Debug)]
 struct Injection {
     frames: Vec<u8>,
     is_last: bool,
-    /// Whether it must stand between two messages: a message cannot stand inside another.
-    is_message: bool,
 }
 
 /// What came of a poll.
@@ -101,34 +115,27 @@ impl Pipe {
 
     /// Puts `frame`, which is a control frame, in at the next boundary.
     pub(crate) fn inject(&mut self, frame: &[u8]) {
-        self.injection().frames.extend_from_slice(frame);
+        let inject = &mut self.held.get_or_insert_default().inject;
+        let injection = inject.get_or_insert_with(|| Injection {
+            frames: Vec::new(),
+            is_last: false,
+        });
+        injection.frames.extend_from_slice(frame);
     }
 
-    /// Puts `frame`, which is a whole message, in between two messages.
-    pub(crate) fn inject_message(&mut self, frame: &[u8]) {
-        let injection = self.injection();
-        injection.frames.extend_from_slice(frame);
-        injection.is_message = true;
+    /// Puts `frame`, which is a whole message, in between two messages: none can stand inside another.
+    pub(crate) fn inject_message(&mut self, frame: Vec<u8>) {
+        self.held.get_or_insert_default().message = Some(frame);
     }
 
     /// Puts `frame` in at the next boundary, and drops whatever comes after it.
     pub(crate) fn inject_last(&mut self, frame: Vec<u8>) {
-        self.held.get_or_insert_default().inject = Some(Injection {
+        let held = self.held.get_or_insert_default();
+        held.message = None;
+        held.inject = Some(Injection {
             frames: frame,
             is_last: true,
-            is_message: false,
         });
-    }
-
-    /// What waits to be put in. It is short: a session asks for one ping in each interval, and for
-    /// one notice of each expiry, and neither after its last frame.
-    fn injection(&mut self) -> &mut Injection {
-        let inject = &mut self.held.get_or_insert_default().inject;
-        inject.get_or_insert_with(|| Injection {
-            frames: Vec::new(),
-            is_last: false,
-            is_message: false,
-        })
     }
 
     /// Expects the answer to a ping of ours in this direction.
@@ -211,10 +218,9 @@ impl Pipe {
             self.bytes += walked.pass as u64;
             self.unflushed = true;
             let passed = chunk.get(..walked.pass).unwrap_or_default();
-            let injection = self.held.as_ref().and_then(|held| held.inject.as_ref());
-            let place = injection.and_then(|injection| match injection.is_message {
-                true => walked.message_end,
-                false => walked.boundary,
+            let place = self.held.as_ref().and_then(|held| match held.inject {
+                Some(_) => walked.boundary,
+                None => held.message.as_ref().and(walked.message_end),
             });
             match place {
                 Some(place) => self.insert(passed, place),
@@ -235,7 +241,7 @@ impl Pipe {
         let (before, after) = passed.split_at_checked(boundary).unwrap_or((passed, &[]));
         let held = self.held.get_or_insert_default();
         held.tail.extend_from_slice(before);
-        let Some(injection) = held.inject.take() else {
+        let Some(injection) = held.take() else {
             return;
         };
         held.tail.extend_from_slice(&injection.frames);
@@ -300,13 +306,12 @@ impl Pipe {
             return;
         };
         let is_here = match &held.inject {
-            Some(injection) if injection.is_message => self.walk.is_between_messages(),
             Some(_) => self.walk.is_at_boundary(),
-            None => false,
+            None => self.walk.is_between_messages(),
         };
         if held.tail.is_empty()
             && is_here
-            && let Some(injection) = held.inject.take()
+            && let Some(injection) = held.take()
         {
             held.tail = injection.frames;
             if injection.is_last {
@@ -320,7 +325,7 @@ impl Pipe {
         if let Some(held) = &mut self.held {
             held.tail = Vec::new();
             held.tail_at = 0;
-            if held.already.is_empty() && held.inject.is_none() {
+            if held.already.is_empty() && held.inject.is_none() && held.message.is_none() {
                 self.held = None;
             }
         }

@@ -162,7 +162,7 @@ impl Driver {
             Action::Notice => {
                 let facts = self.seat.facts();
                 let text = notice(facts.identity.load().expiry(), self.seat.id());
-                self.down.inject_message(&text_frame(&text));
+                self.down.inject_message(text_frame(&text));
             }
             Action::Close(closing) => self.close(&closing),
         }

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use crate::random;
 use crate::report::Reporter;
-use crate::services::LiveSession;
+use crate::services::{LiveSession, NotRenewed};
 
 /// The live sessions of a gate.
 #[derive(Debug)]
@@ -116,11 +116,26 @@ impl Live {
         self.waker.wake();
     }
 
-    /// Rests the session on `identity` from now on, until `until`.
-    pub(crate) fn renew(&self, identity: Identity, until: Option<Instant>) {
-        self.facts.identity.store(Arc::new(identity));
-        self.orders().renewal = Some(Renewal(until));
+    /// Rests the session on the identity `by` from now on, until `until`.
+    pub(crate) fn renew(&self, by: &Identity, until: Option<Instant>) -> Result<(), NotRenewed> {
+        // Held throughout: of two renewals at once, one comes after the other as a whole.
+        let mut orders = self.orders();
+        let rested_on = self.facts.identity.load();
+        // Without an issuer, two verifiers may mean two people by one name.
+        let is_same = rested_on.subject() == by.subject()
+            && rested_on.issuer() == by.issuer()
+            && (by.issuer().is_some() || rested_on.verifier() == by.verifier());
+        if !is_same {
+            return Err(NotRenewed::OtherSubject);
+        }
+        if !rested_on.scopes().include(by.scopes()) {
+            return Err(NotRenewed::WiderScopes);
+        }
+        self.facts.identity.store(Arc::new(by.clone()));
+        orders.renewal = Some(Renewal(until));
+        drop(orders);
         self.waker.wake();
+        Ok(())
     }
 
     /// What operators are shown of it.

@@ -89,6 +89,7 @@ impl Desk for Spoken {
         &'a self,
         _: SessionId,
         _: &'a Identity,
+        _: &'a str,
     ) -> Later<'a, Result<Option<Timestamp>, NotRenewed>> {
         Box::pin(async { Err(NotRenewed::Unknown) })
     }
@@ -409,6 +410,8 @@ async fn an_observer_is_told_of_each_decision_and_each_end() {
     gate.handshake(&[]).await;
     let (id, mut socket) = enter(&gate, &token("ada", "c1", LONG, "")).await;
     echoes(&mut socket, "one").await;
+    post(&gate, &refresh(id), &token("bob", "c2", LONG, "")).await;
+    post(&gate, &refresh(id), &token("ada", "c2", LONG, "")).await;
     gate.gate.end_session(id, RefusalKind::Revoked);
     assert_eq!(socket.next().await.expect("a close").close().0, 4004);
     drop(socket);
@@ -416,6 +419,8 @@ async fn an_observer_is_told_of_each_decision_and_each_end() {
     let expected = [
         "websocket missing_credential None",
         "websocket admitted Some(\"ada\")",
+        "http not_owner Some(\"bob\")",
+        "http admitted Some(\"ada\")",
         "ada revoked Some(4004) [1, 1]",
     ];
     within(async {

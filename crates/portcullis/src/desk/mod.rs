@@ -80,9 +80,10 @@ impl Desk for FrontDesk {
         &'a self,
         id: SessionId,
         by: &'a Identity,
+        route: &'a str,
     ) -> Later<'a, Result<Option<Timestamp>, NotRenewed>> {
         match self.0.state.get() {
-            Some(state) => Box::pin(state.renew_elsewhere(id, by)),
+            Some(state) => Box::pin(state.renew_elsewhere(id, by, route)),
             None => Box::pin(async { Err(NotRenewed::Unknown) }),
         }
     }

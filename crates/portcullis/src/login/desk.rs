@@ -143,6 +143,7 @@ impl Desk for LoginDesk {
         &'a self,
         _: SessionId,
         _: &'a Identity,
+        _: &'a str,
     ) -> Later<'a, Result<Option<Timestamp>, NotRenewed>> {
         Box::pin(async { Err(NotRenewed::Unknown) })
     }

@@ -31,9 +31,13 @@ pub(super) enum Question {
     Show { id: String },
     /// To end a session. Who has it does so and answers.
     End { id: String },
-    /// To rest a session on the fresh credential of `by`, which the asking gate has verified. Who has
-    /// it answers.
-    Renew { id: String, by: Box<Identity> },
+    /// To rest a session on the fresh credential of `by`, which the asking gate has admitted at
+    /// `route`. Who has the session answers.
+    Renew {
+        id: String,
+        by: Box<Identity>,
+        route: String,
+    },
 }
 
 /// What came of a renewal.
@@ -96,8 +100,8 @@ impl State {
                 let is_ended = id.is_some_and(|id| gate.end_session(id, RefusalKind::Revoked));
                 is_ended.then(|| b"ended".to_vec())
             }
-            Question::Renew { id, by } => id.parse().ok().and_then(|id| {
-                let answer = match gate.renew_session(id, &by) {
+            Question::Renew { id, by, route } => id.parse().ok().and_then(|id| {
+                let answer = match gate.renew_session(id, &by, &route) {
                     Ok(at) => Renewed::Until(at.map(Timestamp::as_millis)),
                     Err(NotRenewed::OtherSubject) => Renewed::OtherSubject,
                     Err(NotRenewed::WiderScopes) => Renewed::WiderScopes,
@@ -142,10 +146,12 @@ impl State {
         &self,
         id: SessionId,
         by: &Identity,
+        route: &str,
     ) -> Result<Option<Timestamp>, NotRenewed> {
         let question = Question::Renew {
             id: id.to_string(),
             by: Box::new(by.clone()),
+            route: route.to_owned(),
         };
         let answer = self.ask(&question).await.ok_or(NotRenewed::Unknown)?;
         match serde_json::from_slice(&answer) {
