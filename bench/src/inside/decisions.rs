@@ -137,5 +137,5 @@ async fn make_key(ledger: &SqlLedger) -> Result<String> {
         last_used_at: None,
     };
     ledger.create_key(key).await?;
-    Ok(String::from(token.expose()))
+    Ok(token.expose())
 }

@@ -81,6 +81,7 @@ fn gate() -> Result<Gate> {
             policy: Arc::new(Policy::new("all", auth)),
             terms: Arc::new(Terms::default()),
             authority: None,
+            login: None,
             upstream: Upstream::new(Upstreams::Builtin(Builtin::Echo)),
         }],
         limits: Limits::default(),
