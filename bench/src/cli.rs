@@ -87,8 +87,8 @@ pub(crate) struct LoadOptions {
 /// The options of `inside`.
 #[derive(Args, Debug)]
 pub(crate) struct InsideOptions {
-    /// Live sessions while some are revoked.
-    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    /// Live sessions while some are revoked; each needs two open files.
+    #[arg(long, value_name = "N", default_value_t = 9_500)]
     pub(crate) sessions: usize,
     /// How many of them are revoked, one after another.
     #[arg(long, value_name = "N", default_value_t = 500)]

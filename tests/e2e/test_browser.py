@@ -239,6 +239,7 @@ def test_a_page_on_a_name_that_was_made_to_mean_loopback_finds_nobody_at_home(ap
     assert answer["status"] == 403
     assert_blind(events)
     assert (fetched["status"], json.loads(fetched["text"])["code"]) == (403, "host_forbidden")
+    door.wait_decision(refusal="host_forbidden")
     assert {fields["refusal"] for fields in door.decisions("refused")} == {"host_forbidden"}
     assert upstream.untouched()
 

@@ -1,6 +1,7 @@
 //! How long a session lives after it was revoked, among many that go on.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -85,7 +86,10 @@ fn gate() -> Result<Gate> {
             upstream: Upstream::new(Upstreams::Builtin(Builtin::Echo)),
         }],
         limits: Limits::default(),
-        room: Room::default(),
+        room: Room {
+            connections: NonZeroU32::new(1_000_000),
+            ..Room::default()
+        },
         timeouts: Timeouts::default(),
         warnings: Vec::new(),
     };
