@@ -105,6 +105,13 @@ impl<'a> Case<'a> {
             let refusal = origin_refused(self.arrival);
             return self.refuse(refusal, None);
         }
+        let is_plain = self.arrival.protocol() == Protocol::Http;
+        if credential.carrier() == CarrierKind::Ticket && is_plain {
+            // It is not asked about, and so stays good for what it is for.
+            let refusal = Refusal::new(RefusalKind::InvalidCredential)
+                .because("a ticket opens a socket, and does nothing else");
+            return self.refuse(refusal.by(Rule::Credential), None);
+        }
         match verifiers
             .iter()
             .find(|verifier| verifier.recognises(&credential))

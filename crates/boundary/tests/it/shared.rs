@@ -175,3 +175,15 @@ fn an_errand_needs_the_credential_and_is_neither_handshake_nor_session() {
         "to enter is another thing"
     );
 }
+
+#[test]
+fn a_ticket_opens_a_socket_and_no_plain_request() {
+    let boundary = Boundary::new(policy("r"));
+    let plain = arrivals::plain().target("/?ticket=t").origin(ORIGIN);
+    match at_once(boundary.admit(&plain.build())) {
+        Verdict::Refuse(refused) => {
+            assert_eq!(refused.refusal.kind(), RefusalKind::InvalidCredential);
+        }
+        other => panic!("{other:?}"),
+    }
+}
