@@ -588,7 +588,25 @@ def types(terminal, text):
     terminal.keys("Enter")
 
 
-@pytest.mark.timeout(120)
+def answers(terminal, count, prompt, timeout=60):
+    """Waits for so many answers. The app-server loses a turn of its own now and then, on a busy machine; then it is asked again."""
+    lost = 0
+
+    def seen() -> bool:
+        nonlocal lost
+        screen = terminal.screen()
+        if screen.count("stream disconnected before completion") > lost:
+            lost += 1
+            types(terminal, prompt)
+        return screen.count(appserver.REPLY) >= count
+
+    try:
+        eventually(seen, timeout, every=0.1, what=f"answer {count}")
+    except AssertionError as error:
+        raise AssertionError(f"{error}\n{terminal.screen()}") from None
+
+
+@pytest.mark.timeout(180)
 def test_the_tui_reconnects_over_a_restart_of_the_gate(gate, app_server, tmp_path, auth_files):
     port = free_port()
     argv = ["serve", "--listen", f"ws://127.0.0.1:{port}", "--upstream", app_server.url, *CAPABILITY_FLAGS, auth_files / "token"]
@@ -596,7 +614,7 @@ def test_the_tui_reconnects_over_a_restart_of_the_gate(gate, app_server, tmp_pat
     first = gate(argv=argv)
     terminal = tui(f"portcullis-{os.getpid()}-{port}", home, f"ws://127.0.0.1:{port}", "hello there")
     try:
-        shows(terminal, appserver.REPLY)
+        answers(terminal, 1, "hello there")
         first.drain()
         assert first.process.wait(15) == 0
         shows(terminal, "Reconnecting")
@@ -604,7 +622,7 @@ def test_the_tui_reconnects_over_a_restart_of_the_gate(gate, app_server, tmp_pat
         second.wait_decision(message="admitted", timeout=30)
         eventually(lambda: "Reconnecting" not in terminal.screen(), 30, every=0.1, what="a connected TUI")
         types(terminal, "and again")
-        eventually(lambda: terminal.screen().count(appserver.REPLY) == 2, 30, every=0.1, what="the second answer")
+        answers(terminal, 2, "and again")
         types(terminal, "/quit")
         shows(terminal, "EXIT=0")
     finally:
