@@ -17,6 +17,8 @@ use portcullis_boundary::policy::HostRule;
 use portcullis_boundary::session::Terms;
 use portcullis_boundary::{DynAuthority, Identity, Policy};
 
+use crate::service::ServiceUpstream;
+
 /// A whole gate.
 #[derive(Clone, Debug)]
 #[expect(
@@ -186,6 +188,8 @@ pub enum Target {
     Unix(PathBuf),
     /// Something in this program.
     Builtin(Builtin),
+    /// A service of the program that embeds this crate, which ends sockets itself.
+    Service(ServiceUpstream),
 }
 
 /// An upstream in this program.

@@ -28,6 +28,7 @@ mod random;
 mod relay;
 mod report;
 mod routes;
+pub mod service;
 mod services;
 mod session;
 mod standing;

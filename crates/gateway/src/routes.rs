@@ -18,6 +18,17 @@ pub(crate) struct AskedByAll {
     pub(crate) authority: Option<Arc<dyn DynAuthority>>,
 }
 
+impl AskedByAll {
+    /// All whom rules 6 to 8 of `route` ask.
+    pub(crate) fn authorities(&self, route: &Route) -> Authorities {
+        let authority = route.authority.iter().chain(&self.authority);
+        Authorities {
+            standing: Arc::clone(&self.standing),
+            others: authority.map(Arc::clone).collect(),
+        }
+    }
+}
+
 /// A route, and the boundary before it.
 #[derive(Debug)]
 pub(crate) struct Entry {
@@ -27,11 +38,7 @@ pub(crate) struct Entry {
 
 impl Entry {
     pub(crate) fn new(route: Route, asked: &AskedByAll) -> Self {
-        let authority = route.authority.iter().chain(&asked.authority);
-        let authorities = Authorities {
-            standing: Arc::clone(&asked.standing),
-            others: authority.map(Arc::clone).collect(),
-        };
+        let authorities = asked.authorities(&route);
         let boundary = Boundary::new(Arc::clone(&route.policy))
             .with_limiter(Arc::clone(&asked.limiter))
             .with_authority(Arc::new(authorities));

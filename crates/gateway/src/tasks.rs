@@ -34,6 +34,11 @@ impl Tasks {
         self.tracker.spawn(task)
     }
 
+    /// Whoever spawns elsewhere on this thread does so here.
+    pub(crate) const fn tracker(&self) -> &TaskTracker {
+        &self.tracker
+    }
+
     /// Cancelled when the gate drains.
     pub(crate) const fn draining(&self) -> &CancellationToken {
         &self.draining

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use portcullis_boundary::Peer;
+use portcullis_boundary::{Pass, Peer};
 use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 
@@ -14,6 +14,7 @@ use crate::config::{Listener, Route};
 use crate::connection;
 use crate::gate::Shared;
 use crate::listen::{Bound, BoundSocket};
+use crate::service::Admitted;
 use crate::stream::Stream;
 use crate::tasks::{Closer, Tasks};
 use crate::upstream::Client;
@@ -51,6 +52,12 @@ impl Worker {
         }
         let make = || (Arc::clone(route), Client::new(&route.upstream, &self.tasks));
         clients.entry(key).or_insert_with(make).1.clone()
+    }
+
+    /// What a service behind `route` is told of who entered.
+    pub(crate) fn admitted(&self, route: &Route, pass: &Pass) -> Admitted {
+        let authority = Arc::new(self.shared.authorities(route));
+        Admitted::new(pass, route.policy.name(), authority, &self.tasks)
     }
 
     /// Closes the connections that were kept for requests which will not come.

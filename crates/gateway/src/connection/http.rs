@@ -22,11 +22,11 @@ use super::door::LAST_CALL;
 use super::go_on;
 use super::rest::{Answered, Exchanges};
 use super::rewind::Rewind;
-use crate::config::Listener;
+use crate::config::{Listener, Target};
 use crate::entry::{Forward, Outcome, Own, Then, arrive, upstream_failed};
 use crate::places::Place;
 use crate::stream::Stream;
-use crate::upstream::{Reply, Unanswered, Unfinished, full};
+use crate::upstream::{Reply, Unanswered, Unfinished, full, service};
 use crate::worker::Worker;
 
 /// The most bytes of a request's head, over each version of HTTP. A client gets 431 beyond. It is
@@ -210,7 +210,18 @@ async fn send(worker: &Worker, forward: Forward, body: Incoming) -> Reply {
     } else {
         let limit = worker.shared.rules().timeouts.body;
         let body = Guarded::new(body, most, limit);
-        worker.client(&route).send(head, body).await
+        match &route.upstream.target {
+            Target::Service(served) => {
+                let (admitted, limit) = (
+                    worker.admitted(&route, &pass),
+                    route.upstream.response_timeout,
+                );
+                service::send(served, head, body, admitted, limit).await
+            }
+            Target::Tcp { .. } | Target::Unix(_) | Target::Builtin(_) => {
+                worker.client(&route).send(head, body).await
+            }
+        }
     };
     drop(pass);
     match sent {

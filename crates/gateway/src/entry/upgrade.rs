@@ -14,14 +14,14 @@ use tokio::time::Instant;
 use super::leaver::Leaver;
 use super::refuse::tell;
 use super::{Outcome, Then, delivery};
-use crate::config::Route;
+use crate::config::{Route, Target};
 use crate::gate::expiry_of;
 use crate::routes::Entry;
 use crate::session::{Asked, Driver, Facts, Opening, Seat};
 use crate::stream::Stream;
 use crate::tasks::Closer;
 use crate::upstream::headers::{prepare, strip_hop_by_hop};
-use crate::upstream::{Accepted, DialError, HandshakeError, Offer, dial, open};
+use crate::upstream::{Accepted, DialError, HandshakeError, Offer, dial, open, service};
 use crate::worker::Worker;
 
 /// Where a client reads the name of its session.
@@ -61,6 +61,9 @@ impl Bridge {
         };
         let seat = worker.shared.registry.seat(pass.session(), facts);
         worker.shared.look_again(&seat, route);
+        if let Some(admitted) = &upstream.admitted {
+            admitted.seated(seat.session());
+        }
         Self {
             pass,
             seat,
@@ -198,17 +201,26 @@ pub(super) async fn reach(
             head.headers.insert("sec-websocket-protocol", protocol);
         }
     }
-    let target = &route.upstream.target;
-    let stream = dial(target, route.upstream.connect_timeout, &worker.tasks)
-        .await
-        .map_err(|error| Unreached::Failed(dial_refusal(&error)))?;
+    let upstream = &route.upstream;
     let offer = Offer {
         head: &head,
         key: arrival.handshake_key().unwrap_or_default(),
     };
-    open(stream, offer, route.upstream.response_timeout)
-        .await
-        .map_err(|error| unreached(error, route.upstream.authorization.is_some()))
+    let opened = match &upstream.target {
+        Target::Service(served) => {
+            let admitted = worker.admitted(route, pass);
+            // Boxed, as all that a relayed handshake must not carry room for.
+            let answered = service::open(served, offer, admitted, upstream.response_timeout);
+            Box::pin(answered).await
+        }
+        target => {
+            let stream = dial(target, upstream.connect_timeout, &worker.tasks)
+                .await
+                .map_err(|error| Unreached::Failed(dial_refusal(&error)))?;
+            open(stream, offer, upstream.response_timeout).await
+        }
+    };
+    opened.map_err(|error| unreached(error, upstream.authorization.is_some()))
 }
 
 fn unreached(error: HandshakeError, credential_is_ours: bool) -> Unreached {

@@ -9,8 +9,10 @@ use portcullis_boundary::{Identity, Refusal, RefusalKind, SessionId};
 use tokio::time::Instant;
 
 use super::{Gate, Shared};
+use crate::config::Route;
 use crate::random;
 use crate::services::{LiveFilter, LiveSession, NotRenewed};
+use crate::standing::Authorities;
 
 impl Gate {
     /// Takes `set` for all that is revoked, and ends the live sessions that it covers. Returns how
@@ -118,6 +120,11 @@ impl Gate {
 }
 
 impl Shared {
+    /// All whom rules 6 to 8 of `route` ask.
+    pub(crate) fn authorities(&self, route: &Route) -> Authorities {
+        self.asked.authorities(route)
+    }
+
     pub(crate) fn renew(
         &self,
         id: SessionId,

@@ -8,4 +8,4 @@ mod driver;
 mod registry;
 
 pub(crate) use self::driver::{Driver, Opening};
-pub(crate) use self::registry::{Asked, Facts, Order, Registry, Renewal, Seat};
+pub(crate) use self::registry::{Asked, Facts, Live, Order, Registry, Renewal, Seat};

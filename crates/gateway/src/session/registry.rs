@@ -223,6 +223,10 @@ impl Seat {
         self.session.id
     }
 
+    pub(crate) const fn session(&self) -> &Arc<Live> {
+        &self.session
+    }
+
     pub(crate) fn reporter(&self) -> &Reporter {
         &self.registry.reporter
     }

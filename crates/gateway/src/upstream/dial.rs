@@ -41,6 +41,8 @@ async fn connect(target: &Target, tasks: &Tasks) -> Result<Stream, DialError> {
     match target {
         Target::Unix(path) => Ok(Stream::Unix(UnixStream::connect(path).await?)),
         Target::Builtin(builtin) => Ok(builtin::connect(builtin.clone(), tasks)),
+        // Whoever comes here asks for a connection, and a service has none.
+        Target::Service(_) => Err(io::Error::from(io::ErrorKind::Unsupported).into()),
         Target::Tcp {
             authority,
             tls: None,

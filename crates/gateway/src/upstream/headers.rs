@@ -179,7 +179,9 @@ fn host_of(upstream: &Upstream) -> HeaderValue {
     match &upstream.target {
         Target::Tcp { authority, .. } => HeaderValue::from_str(authority.as_str())
             .unwrap_or_else(|_| HeaderValue::from_static("localhost")),
-        Target::Unix(_) | Target::Builtin(_) => HeaderValue::from_static("localhost"),
+        Target::Unix(_) | Target::Builtin(_) | Target::Service(_) => {
+            HeaderValue::from_static("localhost")
+        }
     }
 }
 

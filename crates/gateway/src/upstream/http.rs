@@ -26,7 +26,7 @@ use crate::stream::Stream;
 use crate::tasks::Tasks;
 
 /// A body of either direction, streamed.
-pub(crate) type Body = UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>;
+pub type Body = UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>;
 
 /// A response on its way to the client.
 pub(crate) type Reply = Response<Body>;

@@ -16,6 +16,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use super::refusal::read_body;
+use crate::service::Admitted;
 use crate::stream::Stream;
 
 /// The most bytes that the head of an upstream's answer may have.
@@ -44,6 +45,8 @@ pub(crate) struct Accepted {
     pub(crate) stream: Stream,
     /// What it sent together with its answer.
     pub(crate) already: Vec<u8>,
+    /// What a service in this program was told of who entered.
+    pub(crate) admitted: Option<Box<Admitted>>,
 }
 
 /// Why an upstream did not switch protocols.
@@ -92,6 +95,7 @@ pub(crate) async fn open(
         accept,
         stream,
         already,
+        admitted: None,
     })
 }
 

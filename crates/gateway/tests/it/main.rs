@@ -15,6 +15,7 @@ mod live;
 mod login;
 mod own_answers;
 mod reload_and_drain;
+mod services;
 mod sessions;
 mod support;
 mod terms;

@@ -1,0 +1,223 @@
+//! Upstreams that are tower services in the same program.
+//!
+//! To the rest of the gate such a service is an upstream as any other: rules, limits, headers and the
+//! session's machine are the same, and its end of a socket sees the bytes that an upstream's socket
+//! would. What it is given beside the request stands in the request's extensions: [`Admitted`] says
+//! who entered and whether that still holds, and [`Socket`] is there when a WebSocket is asked for.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::task::{Context, Poll};
+
+use http::{Request, Response};
+use portcullis_boundary::clock::{Clock, SystemClock};
+use portcullis_boundary::{DynAuthority, Identity, Pass, Refusal, RefusalKind, SessionId};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::util::BoxCloneSyncService;
+use tower_service::Service;
+
+use crate::session::Live;
+pub use crate::upstream::Body;
+
+/// Bytes that are under way in one direction between the gate and a service.
+const PIPE: usize = 64 * 1024;
+
+/// A service that stands behind a route.
+#[derive(Clone)]
+pub struct ServiceUpstream(BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>);
+
+impl ServiceUpstream {
+    /// Takes `service`. It is called on the gate's threads, each of which has a runtime of its own;
+    /// it must not block. A request for a WebSocket is answered with 101 when its [`Socket`] is
+    /// taken, and `Sec-WebSocket-Accept` is the gate's to add.
+    pub fn new<S>(service: S) -> Self
+    where
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        S::Future: Send + 'static,
+    {
+        Self(BoxCloneSyncService::new(service))
+    }
+
+    /// Lets the service answer. Cancel-safe: dropping the future drops the request.
+    pub(crate) async fn answer(&self, request: Request<Body>) -> Response<Body> {
+        let mut service = self.0.clone();
+        let ready = std::future::poll_fn(|cx| service.poll_ready(cx)).await;
+        match ready {
+            Ok(()) => {}
+            Err(never) => match never {},
+        }
+        match service.call(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
+    }
+}
+
+impl fmt::Debug for ServiceUpstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServiceUpstream").finish_non_exhaustive()
+    }
+}
+
+/// The service's end of an admitted socket, as an extension of the request for it.
+#[derive(Clone)]
+pub struct Socket(Arc<Mutex<Option<DuplexStream>>>);
+
+impl Socket {
+    /// The two ends: the gate's, and the service's.
+    pub(crate) fn pair() -> (DuplexStream, Self) {
+        let (ours, theirs) = tokio::io::duplex(PIPE);
+        (ours, Self(Arc::new(Mutex::new(Some(theirs)))))
+    }
+
+    /// Takes it; none when it was taken before. What is written goes to the client once the 101 has;
+    /// dropping it ends the session.
+    #[must_use]
+    pub fn take(&self) -> Option<SocketIo> {
+        let mut end = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        end.take().map(SocketIo)
+    }
+}
+
+impl fmt::Debug for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Socket").finish_non_exhaustive()
+    }
+}
+
+/// The bytes of an admitted socket, as an upstream would see them: frames of a WebSocket, the
+/// client's masked.
+#[derive(Debug)]
+pub struct SocketIo(DuplexStream);
+
+impl AsyncRead for SocketIo {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().0).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for SocketIo {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().0).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().0).poll_shutdown(cx)
+    }
+}
+
+/// Who entered, and whether that still holds: an extension of each request that a service is given.
+#[derive(Clone)]
+pub struct Admitted {
+    identity: Arc<Identity>,
+    route: Arc<str>,
+    authority: Arc<dyn DynAuthority>,
+    session: Arc<OnceLock<Weak<Live>>>,
+    tasks: TaskTracker,
+    draining: CancellationToken,
+}
+
+impl Admitted {
+    pub(crate) fn new(
+        pass: &Pass,
+        route: &Arc<str>,
+        authority: Arc<dyn DynAuthority>,
+        tasks: &crate::tasks::Tasks,
+    ) -> Self {
+        Self {
+            identity: pass.shared_identity(),
+            route: Arc::clone(route),
+            authority,
+            session: Arc::default(),
+            tasks: tasks.tracker().clone(),
+            draining: tasks.draining().clone(),
+        }
+    }
+
+    /// The session has taken its seat.
+    pub(crate) fn seated(&self, session: &Arc<Live>) {
+        // Set once, by the one who opened the upstream.
+        let _: Result<(), Weak<Live>> = self.session.set(Arc::downgrade(session));
+    }
+
+    /// Who it is: by the latest credential that was shown, where a session has been renewed.
+    #[must_use]
+    pub fn identity(&self) -> Arc<Identity> {
+        let session = self.session.get().and_then(Weak::upgrade);
+        session.map_or_else(
+            || Arc::clone(&self.identity),
+            |session| session.facts.identity.load_full(),
+        )
+    }
+
+    /// The name of the route.
+    #[must_use]
+    pub fn route(&self) -> &Arc<str> {
+        &self.route
+    }
+
+    /// The session's name; none for a plain request, and until the 101 went out.
+    #[must_use]
+    pub fn session(&self) -> Option<SessionId> {
+        let session = self.session.get()?.upgrade()?;
+        Some(session.id)
+    }
+
+    /// The tracker on which whatever outlives the answer is spawned: the gate's thread waits for it.
+    #[must_use]
+    pub const fn tasks(&self) -> &TaskTracker {
+        &self.tasks
+    }
+
+    /// Cancelled when the gate drains.
+    #[must_use]
+    pub const fn draining(&self) -> &CancellationToken {
+        &self.draining
+    }
+
+    /// Rules 5 and 6 once more, for a service that does several things on one socket: whether the
+    /// credential is still in time, not revoked, and its account in good standing. Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// The refusal that the door would give now.
+    pub async fn check(&self) -> Result<Arc<Identity>, Refusal> {
+        let identity = self.identity();
+        let now = SystemClock::new().now();
+        if identity.end().is_some_and(|end| end <= now) {
+            return Err(Refusal::new(RefusalKind::Expired));
+        }
+        self.authority.standing(&identity).await?;
+        Ok(identity)
+    }
+}
+
+impl fmt::Debug for Admitted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admitted")
+            .field("identity", &self.identity())
+            .field("route", &self.route)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,156 @@
+//! Upstreams that are services in the same program.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use portcullis_boundary::RefusalKind;
+use portcullis_boundary::revocation::{Revocation, Target as Revoked};
+use portcullis_gateway::config::{Target, Upstream};
+use portcullis_gateway::service::{Admitted, Body, ServiceUpstream, Socket};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::mpsc;
+
+use super::support::{Setup, TestGate, bearer, masked, required, unmasked, within};
+
+#[tokio::test]
+async fn a_plain_request_is_answered_by_the_service_which_knows_who_asks() {
+    let gate = gate_before(|request: Request<Body>| async move {
+        let admitted = admitted(&request);
+        let (head, body) = request.into_parts();
+        assert!(!head.headers.contains_key("authorization"));
+        let body = body.collect().await.expect("a body").to_bytes();
+        let told = format!("{} {}", admitted.identity().subject(), body.len());
+        answer(StatusCode::CREATED, told)
+    });
+    let text = format!(
+        "POST /x HTTP/1.1\r\nhost: {}\r\nauthorization: {}\r\ncontent-length: 5\r\n\r\nhello",
+        gate.address,
+        bearer()
+    );
+    let (answer, mut socket) = gate.send(&text).await;
+    assert_eq!(answer.status, 201);
+    assert_eq!(socket.body(&answer).await, "capability 5");
+}
+
+#[tokio::test]
+async fn a_socket_ends_at_the_service_as_at_any_upstream() {
+    let gate = gate_before(|request: Request<Body>| async move {
+        let admitted = admitted(&request);
+        let mut socket = taken(&request);
+        let tasks = admitted.tasks().clone();
+        tasks.spawn(async move {
+            let mut frame = [0; 8];
+            socket.read_exact(&mut frame).await.expect("a frame");
+            assert_eq!(frame.as_slice(), masked(0x81, b"hi"));
+            let session = admitted.session().expect("it has a seat").to_string();
+            let told = unmasked(0x81, session.as_bytes());
+            socket.write_all(&told).await.expect("written");
+        });
+        switched()
+    });
+    let (answer, mut client) = gate.handshake(&[("authorization", &bearer())]).await;
+    assert_eq!(answer.status, 101, "{}", answer.text);
+    let accept = answer.header("sec-websocket-accept");
+    assert_eq!(accept, Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
+    client.frame(1, b"hi").await;
+    let told = client.next().await.expect("a frame").payload;
+    let session = answer.header("portcullis-session").expect("a name");
+    assert_eq!(String::from_utf8(told).expect("UTF-8"), session);
+    // The task has ended, and the socket with it.
+    let (code, reason) = client.next().await.expect("a close").close();
+    assert_eq!((code, reason.as_str()), (1014, "upstream_unreachable"));
+    gate.sessions(0).await;
+}
+
+#[tokio::test]
+async fn a_services_refusal_of_a_handshake_is_passed_on_with_its_body() {
+    let gate = gate_before(|_| async { answer(StatusCode::UPGRADE_REQUIRED, "by POST".into()) });
+    let (answer, mut client) = gate.handshake(&[("authorization", &bearer())]).await;
+    assert_eq!(answer.status, 426);
+    assert_eq!(client.body(&answer).await, "by POST");
+    gate.sessions(0).await;
+}
+
+#[tokio::test]
+async fn a_service_that_never_answers_is_504_for_both_protocols() {
+    let mut setup = Setup::new(required());
+    setup.upstream = upstream(|_| std::future::pending());
+    setup.upstream.response_timeout = Duration::from_millis(50);
+    let gate = setup.start();
+    let auth = bearer();
+    let (answer, _) = gate.handshake(&[("authorization", &auth)]).await;
+    assert_eq!(answer.status, 504);
+    let (host, close) = (gate.address, "connection: close\r\n\r\n");
+    let text = format!("GET /x HTTP/1.1\r\nhost: {host}\r\nauthorization: {auth}\r\n{close}");
+    assert_eq!(gate.send(&text).await.0.status, 504);
+}
+
+#[tokio::test]
+async fn a_service_that_asks_again_hears_what_was_revoked_meanwhile() {
+    let (ask, mut asked) = mpsc::channel(1);
+    let gate = gate_before(move |request: Request<Body>| {
+        let ask = ask.clone();
+        async move {
+            let socket = taken(&request);
+            ask.send((admitted(&request), socket)).await.expect("asked");
+            switched()
+        }
+    });
+    let _client = gate.enter().await;
+    let (admitted, _socket) = within(asked.recv()).await.expect("a session");
+    let identity = within(admitted.check()).await.expect("in good standing");
+    assert_eq!(identity.subject(), "capability");
+    let target = Revoked::Subject("capability".into());
+    gate.gate.revoke(&Revocation::of(target));
+    let refusal = within(admitted.check()).await.expect_err("revoked");
+    assert_eq!(refusal.kind(), RefusalKind::Revoked);
+}
+
+fn gate_before<F, A>(serve: F) -> TestGate
+where
+    F: Fn(Request<Body>) -> A + Clone + Send + Sync + 'static,
+    A: Future<Output = Response<Body>> + Send + 'static,
+{
+    let mut setup = Setup::new(required());
+    setup.upstream = upstream(serve);
+    setup.start()
+}
+
+fn upstream<F, A>(serve: F) -> Upstream
+where
+    F: Fn(Request<Body>) -> A + Clone + Send + Sync + 'static,
+    A: Future<Output = Response<Body>> + Send + 'static,
+{
+    let service = tower::service_fn(move |request| {
+        let answer = serve(request);
+        async move { Ok::<_, Infallible>(answer.await) }
+    });
+    Upstream::new(Target::Service(ServiceUpstream::new(service)))
+}
+
+fn admitted(request: &Request<Body>) -> Admitted {
+    let found = request.extensions().get::<Admitted>();
+    found.expect("each request has one").clone()
+}
+
+fn taken(request: &Request<Body>) -> portcullis_gateway::service::SocketIo {
+    let socket = request.extensions().get::<Socket>().expect("a socket");
+    let taken = socket.take().expect("not taken yet");
+    assert!(socket.take().is_none(), "it is there once");
+    taken
+}
+
+fn switched() -> Response<Body> {
+    answer(StatusCode::SWITCHING_PROTOCOLS, String::new())
+}
+
+fn answer(status: StatusCode, body: String) -> Response<Body> {
+    let body = Full::new(Bytes::from(body)).map_err(|never| match never {});
+    let mut response = Response::new(body.boxed_unsync());
+    *response.status_mut() = status;
+    response
+}
