@@ -1,0 +1,316 @@
+//! The task.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use portcullis_boundary::Refusal;
+use portcullis_boundary::clock::Moment;
+use portcullis_boundary::close::CloseCode;
+use tokio::time::{Instant, Sleep};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+use super::Link;
+use super::goodbye::Goodbye;
+use super::link::Heard;
+use crate::machine::{Action, Machine, TurnId};
+use crate::service::{Caller, Socket};
+use crate::wire::{Incoming, Line, Read};
+
+/// What a driver begins with.
+pub(crate) struct Start {
+    pub(crate) machine: Machine,
+    pub(crate) socket: Socket,
+    pub(crate) message_bytes: usize,
+    pub(crate) link: Link,
+    pub(crate) caller: Caller,
+    pub(crate) draining: CancellationToken,
+}
+
+/// Carries one connection from its opening to its end. Dropping it leaves client and upstream.
+pub(crate) struct Driver {
+    machine: Machine,
+    origin: Instant,
+    line: Line,
+    link: Link,
+    caller: Caller,
+    asks: Vec<Asked>,
+    /// None once the gate drains.
+    draining: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    timer: Option<Pin<Box<Sleep>>>,
+    /// Since when the client has taken nothing of what waits for it.
+    stalled: Option<Instant>,
+    goodbye: Option<Goodbye>,
+    is_gone: bool,
+}
+
+/// Somebody is asked about a turn.
+struct Asked {
+    id: TurnId,
+    answer: Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send>>,
+}
+
+impl Driver {
+    pub(crate) fn new(start: Start) -> Self {
+        Self {
+            machine: start.machine,
+            origin: Instant::now(),
+            line: Line::new(start.socket, start.message_bytes),
+            link: start.link,
+            caller: start.caller,
+            asks: Vec::new(),
+            draining: Some(Box::pin(start.draining.cancelled_owned())),
+            timer: None,
+            stalled: None,
+            goodbye: None,
+            is_gone: false,
+        }
+    }
+
+    fn poll_connection(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        for _ in 0..MOST_ROUNDS {
+            if let Some(goodbye) = &mut self.goodbye {
+                return goodbye.poll(&mut self.line, cx);
+            }
+            let mut has_moved = self.poll_draining(cx);
+            has_moved |= self.poll_timer(cx);
+            has_moved |= self.poll_client(cx);
+            has_moved |= self.poll_asks(cx);
+            has_moved |= self.poll_upstream(cx);
+            has_moved |= self.poll_write(cx);
+            if self.is_gone {
+                return Poll::Ready(());
+            }
+            if !has_moved && self.goodbye.is_none() {
+                return Poll::Pending;
+            }
+        }
+        // Others want to run too.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn poll_draining(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(draining) = &mut self.draining else {
+            return false;
+        };
+        if draining.as_mut().poll(cx).is_pending() {
+            return false;
+        }
+        self.draining = None;
+        self.machine.drain(self.now());
+        self.act();
+        true
+    }
+
+    fn poll_client(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut has_moved = false;
+        while self.goodbye.is_none() && !self.line.outbox.is_full() && !self.link.is_full() {
+            let read = match self.line.poll_read(cx) {
+                Poll::Ready(read) => read,
+                Poll::Pending => break,
+            };
+            has_moved = true;
+            match read {
+                Read::Incoming(Incoming::Message(frame)) => {
+                    self.machine.receive(frame, self.now());
+                    self.act();
+                }
+                Read::Incoming(Incoming::Ping(payload)) => self.line.outbox.pong(&payload),
+                Read::Incoming(Incoming::Pong) => {}
+                Read::Incoming(Incoming::Close(code)) => {
+                    let code = code.and_then(|code| CloseCode::new(code).ok());
+                    self.say_goodbye(code, "", true);
+                }
+                Read::Violated(violation) => {
+                    let reason = violation.to_string();
+                    self.say_goodbye(Some(CloseCode::PROTOCOL_ERROR), &reason, false);
+                }
+                Read::Gone => {
+                    self.leave();
+                    break;
+                }
+            }
+        }
+        has_moved
+    }
+
+    fn poll_asks(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut answers = Vec::new();
+        self.asks.retain_mut(|asked| match asked.answer.as_mut().poll(cx) {
+            Poll::Pending => true,
+            Poll::Ready(answer) => {
+                answers.push((asked.id, answer));
+                false
+            }
+        });
+        let has_moved = !answers.is_empty();
+        for (id, answer) in answers {
+            match answer {
+                Ok(()) => self.machine.admitted(id, self.now()),
+                Err(refusal) => self.machine.refused(id, refusal, self.now()),
+            }
+        }
+        self.act();
+        has_moved
+    }
+
+    /// Passes on what upstreams say, as long as the client takes it.
+    fn poll_upstream(&mut self, cx: &mut Context<'_>) -> bool {
+        for heard in 0..MOST_EVENTS {
+            if self.goodbye.is_some() || self.is_gone || self.line.outbox.is_full() {
+                return heard > 0;
+            }
+            let Poll::Ready(heard_now) = self.link.poll_heard(cx) else {
+                return heard > 0;
+            };
+            let now = self.now();
+            match heard_now {
+                Heard::Event(id, text) => self.machine.event(id, text, now),
+                Heard::Said(text) => self.machine.said(text, now),
+                Heard::Ended(id) => self.machine.ended(id, now),
+                Heard::Failed(id, failure) => {
+                    tracing::info!(target: LOG, %failure, "an upstream failed a turn");
+                    self.machine.failed(id, &failure, now);
+                }
+                Heard::Lost(failure) => {
+                    tracing::info!(target: LOG, %failure, "an upstream's socket was lost");
+                    self.machine.lost(&failure, now);
+                }
+            }
+            self.act();
+        }
+        true
+    }
+
+    /// Writes what waits; says whether there is room again where there was none.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> bool {
+        let (was_full, before) = (self.line.outbox.is_full(), self.line.outbox.len());
+        match self.line.poll_write(cx) {
+            Poll::Ready(Ok(())) => self.stalled = None,
+            Poll::Ready(Err(_)) => self.leave(),
+            Poll::Pending => {
+                if self.line.outbox.len() < before {
+                    self.stalled = None;
+                }
+                // The timer has a new deadline to look at.
+                if self.stalled.is_none() {
+                    self.stalled = Some(Instant::now());
+                    return true;
+                }
+            }
+        }
+        was_full && !self.line.outbox.is_full()
+    }
+
+    /// Waits for the next deadline. The timer is set anew only when it fires or would fire too late: each
+    /// event moves a deadline back, and none of them should cost a timer.
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
+        let machine = self.machine.deadline().map(|moment| self.origin + moment.elapsed());
+        let stall = self.stalled.map(|since| since + MOST_STALL);
+        let Some(until) = machine.into_iter().chain(stall).min() else {
+            return false;
+        };
+        let timer = match &mut self.timer {
+            Some(timer) => {
+                if timer.deadline() > until || timer.is_elapsed() {
+                    timer.as_mut().reset(until);
+                }
+                timer
+            }
+            none => none.insert(Box::pin(tokio::time::sleep_until(until))),
+        };
+        if timer.as_mut().poll(cx).is_pending() {
+            return false;
+        }
+        if stall.is_some_and(|stall| stall <= Instant::now()) {
+            self.leave();
+            return true;
+        }
+        self.machine.tick(self.now());
+        self.act();
+        true
+    }
+
+    fn act(&mut self) {
+        while let Some(action) = self.machine.next_action() {
+            match action {
+                Action::Send(text) => self.line.outbox.text(&text),
+                Action::Ask(id, ask) => self.asks.push(Asked {
+                    id,
+                    answer: self.caller.ask(ask),
+                }),
+                Action::Start(id, request) => self.link.start(id, request),
+                Action::Stop(id) => {
+                    self.asks.retain(|asked| asked.id != id);
+                    self.link.stop(id);
+                }
+                Action::Steer(text) => self.link.steer(text),
+                Action::Report(report) => self.caller.used(&report),
+                Action::Close(code, reason) => self.say_goodbye(Some(code), reason, false),
+            }
+        }
+    }
+
+    fn say_goodbye(&mut self, code: Option<CloseCode>, reason: &str, is_heard: bool) {
+        if self.goodbye.is_none() {
+            self.line.outbox.close(code, reason);
+            self.goodbye = Some(Goodbye::new(is_heard));
+            self.part();
+        }
+    }
+
+    fn leave(&mut self) {
+        self.is_gone = true;
+        self.part();
+    }
+
+    /// Nothing is wanted of any upstream any more.
+    fn part(&mut self) {
+        self.machine.leave(self.now());
+        while let Some(action) = self.machine.next_action() {
+            match action {
+                Action::Report(report) => self.caller.used(&report),
+                Action::Stop(id) => {
+                    self.asks.retain(|asked| asked.id != id);
+                    self.link.stop(id);
+                }
+                Action::Send(_)
+                | Action::Ask(..)
+                | Action::Start(..)
+                | Action::Steer(_)
+                | Action::Close(..) => {}
+            }
+        }
+    }
+
+    fn now(&self) -> Moment {
+        Moment::at(self.origin.elapsed())
+    }
+}
+
+impl Future for Driver {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.poll_connection(cx)
+    }
+}
+
+/// Turns that were under way are told of, however the task ends.
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.part();
+    }
+}
+
+const LOG: &str = "portcullis::responses";
+
+/// A client that takes nothing for so long is gone, or does not mean to.
+const MOST_STALL: Duration = Duration::from_secs(30);
+
+/// How many times everything is looked at before others have their turn.
+const MOST_ROUNDS: usize = 16;
+
+/// How many events are passed on before they are written.
+const MOST_EVENTS: usize = 64;

@@ -1,0 +1,202 @@
+//! One socket to the upstream for all lanes of a connection.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_util::{Sink, Stream};
+use http::HeaderMap;
+use tokio::time::{Instant, Sleep};
+use tokio_tungstenite::tungstenite::{Error, Message};
+
+use super::link::Heard;
+use crate::failure::Failure;
+use crate::json::Text;
+use crate::machine::Request;
+use crate::upstream::{SocketUpstream, UpstreamSocket};
+
+/// The upstream's socket. It is opened when a turn needs it, and opened anew when it was lost.
+pub(crate) struct Relay {
+    upstream: Arc<SocketUpstream>,
+    headers: HeaderMap,
+    state: State,
+    outbox: VecDeque<Text>,
+    is_flushed: bool,
+    /// How many turns the upstream has.
+    turns: usize,
+    last: Instant,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+enum State {
+    Idle,
+    Connecting(Pin<Box<dyn Future<Output = Result<UpstreamSocket, Failure>> + Send>>),
+    Up(Box<UpstreamSocket>),
+}
+
+impl Relay {
+    /// Connects to `upstream` with `headers`.
+    pub(crate) fn new(upstream: Arc<SocketUpstream>, headers: HeaderMap) -> Self {
+        Self {
+            upstream,
+            headers,
+            state: State::Idle,
+            outbox: VecDeque::new(),
+            is_flushed: true,
+            turns: 0,
+            last: Instant::now(),
+            timer: None,
+        }
+    }
+
+    pub(super) fn start(&mut self, request: Request) {
+        self.turns += 1;
+        self.last = Instant::now();
+        if let Some(text) = Text::from_utf8(request.body) {
+            self.send(text);
+        }
+        if matches!(self.state, State::Idle) {
+            let upstream = Arc::clone(&self.upstream);
+            let headers = self.headers.clone();
+            let connect = async move { upstream.connect(&headers).await };
+            self.state = State::Connecting(Box::pin(connect));
+        }
+    }
+
+    pub(super) const fn stop(&mut self) {
+        self.turns = self.turns.saturating_sub(1);
+    }
+
+    /// Passes `text` on. Without a turn that opened the socket there is nobody to pass it on to.
+    pub(super) fn send(&mut self, text: Text) {
+        if self.turns > 0 || matches!(self.state, State::Up(_)) {
+            self.outbox.push_back(text);
+        }
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.outbox.len() >= MOST_WAITING
+    }
+
+    pub(super) fn poll_heard(&mut self, cx: &mut Context<'_>) -> Poll<Heard> {
+        let heard = self.poll_socket(cx);
+        if let Poll::Ready(Heard::Lost(_)) = heard {
+            self.state = State::Idle;
+            self.outbox.clear();
+            self.is_flushed = true;
+            self.turns = 0;
+        }
+        heard
+    }
+
+    fn poll_socket(&mut self, cx: &mut Context<'_>) -> Poll<Heard> {
+        if let State::Connecting(connect) = &mut self.state {
+            match connect.as_mut().poll(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(socket)) => {
+                    self.last = Instant::now();
+                    self.state = State::Up(Box::new(socket));
+                }
+                Poll::Ready(Err(failure)) => return Poll::Ready(Heard::Lost(failure)),
+            }
+        }
+        let State::Up(socket) = &mut self.state else {
+            return Poll::Pending;
+        };
+        let written = poll_write(socket, &mut self.outbox, &mut self.is_flushed, cx);
+        if let Poll::Ready(Err(error)) = written {
+            return Poll::Ready(Heard::Lost(reset(&error)));
+        }
+        loop {
+            let message = match Pin::new(&mut **socket).poll_next(cx) {
+                Poll::Pending => break,
+                Poll::Ready(None) => return Poll::Ready(Heard::Lost(closed("without a word"))),
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Heard::Lost(reset(&error))),
+                Poll::Ready(Some(Ok(message))) => message,
+            };
+            self.last = Instant::now();
+            match message {
+                Message::Text(text) => return Poll::Ready(Heard::Said(text.into())),
+                Message::Binary(_) => return Poll::Ready(Heard::Lost(Failure::NotAnEvent)),
+                Message::Close(frame) => {
+                    let reason = frame.map_or_else(String::new, |frame| frame.to_string());
+                    return Poll::Ready(Heard::Lost(closed(&reason)));
+                }
+                // The answer to a ping is written with the next flush.
+                Message::Ping(_) => self.is_flushed = false,
+                Message::Pong(_) | Message::Frame(_) => {}
+            }
+        }
+        if !self.is_flushed {
+            let written = poll_write(socket, &mut self.outbox, &mut self.is_flushed, cx);
+            if let Poll::Ready(Err(error)) = written {
+                return Poll::Ready(Heard::Lost(reset(&error)));
+            }
+        }
+        self.poll_silence(cx).map(|()| Heard::Lost(Failure::Silent))
+    }
+
+    /// Ready when the upstream has a turn and has said nothing for too long.
+    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.turns == 0 {
+            return Poll::Pending;
+        }
+        let until = self.last + self.upstream.timeouts().silence;
+        let timer = match &mut self.timer {
+            Some(timer) => {
+                if timer.deadline() > until || timer.is_elapsed() {
+                    timer.as_mut().reset(until);
+                }
+                timer
+            }
+            none => none.insert(Box::pin(tokio::time::sleep_until(until))),
+        };
+        loop {
+            match timer.as_mut().poll(cx) {
+                Poll::Ready(()) if timer.deadline() < until => timer.as_mut().reset(until),
+                polled => return polled,
+            }
+        }
+    }
+}
+
+fn poll_write(
+    socket: &mut UpstreamSocket,
+    outbox: &mut VecDeque<Text>,
+    is_flushed: &mut bool,
+    cx: &mut Context<'_>,
+) -> Poll<Result<(), Error>> {
+    let mut socket = Pin::new(socket);
+    while !outbox.is_empty() {
+        match socket.as_mut().poll_ready(cx)? {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(()) => {}
+        }
+        if let Some(text) = outbox.pop_front() {
+            *is_flushed = false;
+            socket.as_mut().start_send(Message::Text(text.into_utf8()))?;
+        }
+    }
+    if !*is_flushed {
+        match socket.poll_flush(cx)? {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(()) => *is_flushed = true,
+        }
+    }
+    Poll::Ready(Ok(()))
+}
+
+fn reset(error: &Error) -> Failure {
+    Failure::Reset {
+        reason: error.to_string().into(),
+    }
+}
+
+fn closed(how: &str) -> Failure {
+    Failure::Reset {
+        reason: format!("the upstream closed the socket: {how}").into(),
+    }
+}
+
+const MOST_WAITING: usize = 32;

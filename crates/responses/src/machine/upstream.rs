@@ -1,0 +1,109 @@
+//! What upstreams say to the machine.
+
+use portcullis_boundary::clock::Moment;
+
+use super::turns::{Running, Stage, Started};
+use super::{Action, Machine, Remembers, TurnId};
+use crate::event::{Head, Kind};
+use crate::failure::Failure;
+use crate::json::{Text, string};
+use crate::turn::{Face, Told, Turn};
+
+impl Machine {
+    /// The turn's upstream sent an event.
+    pub fn event(&mut self, id: TurnId, text: Text, now: Moment) {
+        if let Some(place) = self.started(id) {
+            self.pass(place, text, now);
+            self.go_on(now);
+        }
+    }
+
+    /// The turn's upstream failed.
+    pub fn failed(&mut self, id: TurnId, failure: &Failure, now: Moment) {
+        if let Some(place) = self.started(id) {
+            self.fail(place, failure, now);
+            self.go_on(now);
+        }
+    }
+
+    /// The turn's upstream has no more to say.
+    pub fn ended(&mut self, id: TurnId, now: Moment) {
+        self.failed(id, &Failure::Ended, now);
+    }
+
+    /// The upstream that is one socket for all lanes sent a message.
+    pub fn said(&mut self, text: Text, now: Moment) {
+        let Ok(head) = Head::read(&text) else {
+            return self.lost(&Failure::NotAnEvent, now);
+        };
+        let name = head.lane.and_then(string);
+        let Some(lane) = self.lanes.find(name.as_deref()) else {
+            return;
+        };
+        let is_of_lane =
+            |one: &Running| one.turn.lane() == lane.as_ref() && matches!(one.stage, Stage::Started(_));
+        let turn = self.running.iter().position(is_of_lane);
+        match (turn, head.kind) {
+            // About the connection, or a response that is over.
+            (_, Kind::Steer) | (None, Kind::Other | Kind::Error) => self.send(text.clone()),
+            (Some(place), _) => self.pass(place, text.clone(), now),
+            (None, Kind::Created) => {
+                // The upstream goes on by itself with what it was steered with.
+                if let Some(models) = self.last_models.get(&lane).cloned() {
+                    let fresh = self.fresh(now);
+                    let id = self.next_turn();
+                    self.running.push(Running {
+                        id,
+                        turn: Turn::new(Face::Socket, lane, models, fresh, now),
+                        stage: Stage::Started(Started::default()),
+                        bytes: 0,
+                    });
+                    self.pass(self.running.len() - 1, text.clone(), now);
+                }
+            }
+            (None, _) => {}
+        }
+        self.go_on(now);
+    }
+
+    /// The upstream that is one socket for all lanes is lost, with all turns that it had.
+    pub fn lost(&mut self, failure: &Failure, now: Moment) {
+        let is_started = |one: &Running| matches!(one.stage, Stage::Started(_));
+        while let Some(place) = self.running.iter().position(is_started) {
+            self.fail(place, failure, now);
+        }
+        self.go_on(now);
+    }
+
+    fn pass(&mut self, place: usize, text: Text, now: Moment) {
+        let Some(running) = self.running.get_mut(place) else {
+            return;
+        };
+        match running.turn.event(text, now) {
+            Ok(Told::Event(text)) => self.send(text),
+            Ok(Told::Last(text)) => {
+                self.send(text);
+                self.finish(place, now);
+            }
+            Ok(Told::Nothing) => {}
+            Err(failure) => self.fail(place, &failure, now),
+        }
+    }
+
+    fn fail(&mut self, place: usize, failure: &Failure, now: Moment) {
+        if let Some(running) = self.running.get_mut(place) {
+            let text = running.turn.fail(failure, now);
+            self.actions.extend(text.map(Action::Send));
+            self.finish(place, now);
+        }
+    }
+
+    fn started(&self, id: TurnId) -> Option<usize> {
+        let is_it = |one: &Running| one.id == id && matches!(one.stage, Stage::Started(_));
+        self.running.iter().position(is_it)
+    }
+
+    pub(super) fn is_relayed(&self) -> bool {
+        self.rules.terms.remembers == Remembers::Socket
+    }
+}

@@ -1,0 +1,186 @@
+//! A request, prepared.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use serde_json::value::RawValue;
+
+use super::input::{is_no_metadata, segment};
+use super::{Models, Preparation, Segment};
+use crate::event::{Create, Fault};
+use crate::json::{Fields, raw, string};
+
+/// Which way a request goes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Way {
+    /// From a socket to HTTP: what the socket remembers is put into the request.
+    Merged,
+    /// From a socket to a socket, which remembers by itself.
+    Relayed,
+    /// From HTTP to HTTP.
+    Plain,
+}
+
+/// A request as the upstream is to see it, but for what is remembered.
+#[derive(Debug)]
+pub(crate) struct Prepared<'a> {
+    fields: Fields<'a>,
+    input: Option<Segment>,
+    models: Models,
+    previous: Option<String>,
+    is_warm_up: bool,
+}
+
+impl Preparation {
+    /// Does what the table says.
+    pub(crate) fn prepare<'a>(
+        &'a self,
+        create: Create<'a>,
+        way: Way,
+    ) -> Result<Prepared<'a>, Fault> {
+        let mut fields = create.fields;
+        let models = self.models(&fields);
+        if fields.get("model").is_some() {
+            fields.set("model", Cow::Owned(raw(&**models.mapped())));
+        }
+        let is_warm_up = is_warm_up(&fields);
+        let previous = previous(&mut fields, way)?;
+        for field in ["type", "stream", "stream_id", "background"] {
+            fields.remove(field);
+        }
+        if way == Way::Merged {
+            fields.remove("generate");
+        }
+        fields.retain(is_no_metadata);
+        for field in &self.removed {
+            fields.remove(field);
+        }
+        let input = fields.remove("input");
+        self.template.fill(&mut fields, self.join);
+        for (field, value) in &self.forced {
+            fields.set(&**field, Cow::Borrowed(value));
+        }
+        if way != Way::Relayed {
+            fields.set("stream", Cow::Owned(raw(&true)));
+        }
+        let input = input
+            .filter(|input| input.get() != "null")
+            .map(|input| segment(&input, self.keeps_references))
+            .transpose()?;
+        Ok(Prepared {
+            fields,
+            input,
+            models,
+            previous,
+            is_warm_up,
+        })
+    }
+
+    /// The two names of the model that `fields` ask for.
+    pub(crate) fn models(&self, fields: &Fields<'_>) -> Models {
+        let asked = fields.string("model").unwrap_or_default();
+        Models::new(&asked, self.aliases.map(&asked))
+    }
+}
+
+impl Prepared<'_> {
+    pub(crate) const fn models(&self) -> &Models {
+        &self.models
+    }
+
+    /// The response that this one continues, where the socket remembers it.
+    pub(crate) fn previous(&self) -> Option<&str> {
+        self.previous.as_deref()
+    }
+
+    pub(crate) const fn is_warm_up(&self) -> bool {
+        self.is_warm_up
+    }
+
+    /// Whether the upstream is asked to keep the response; it does unless it is told not to.
+    pub(crate) fn is_stored(&self) -> bool {
+        self.fields.get("store").is_none_or(|store| store.get() != "false")
+    }
+
+    /// The request's own items.
+    pub(crate) fn input(&self) -> Segment {
+        self.input.clone().unwrap_or_default()
+    }
+
+    /// The body: `before`, then the request's own items.
+    pub(crate) fn body<'b>(&'b self, before: impl Iterator<Item = &'b Segment>) -> Bytes {
+        let mut items = String::from("[");
+        let own = self.input.as_ref();
+        let mut is_there = own.is_some();
+        for text in before.chain(own).filter_map(Segment::as_str) {
+            is_there = true;
+            if items.len() > 1 {
+                items.push(',');
+            }
+            items.push_str(text);
+        }
+        items.push(']');
+        let mut fields = self.fields.clone();
+        if is_there {
+            let list = RawValue::from_string(items).expect("items in brackets are a list");
+            fields.set("input", Cow::Owned(list));
+        }
+        fields.write().into()
+    }
+
+    /// The body, with the response that it continues left to the upstream.
+    pub(crate) fn body_continuing(&mut self, previous: &str) -> Bytes {
+        let value = Cow::Owned(raw(previous));
+        self.fields.set("previous_response_id", value);
+        self.body(std::iter::empty())
+    }
+
+    /// The event that asks an upstream's socket for this turn.
+    pub(crate) fn event(&mut self, lane: Option<&str>) -> String {
+        let mut event = Fields::default();
+        event.set("type", Cow::Owned(raw("response.create")));
+        if let Some(lane) = lane {
+            event.set("stream_id", Cow::Owned(raw(lane)));
+        }
+        let body = self.body(std::iter::empty());
+        let body = String::from_utf8_lossy(&body);
+        let rest = body.strip_prefix('{').unwrap_or_default();
+        let mut event = event.write();
+        event.pop();
+        if rest != "}" {
+            event.push(',');
+        }
+        event.push_str(rest);
+        event
+    }
+}
+
+/// Whether only state is to be prepared.
+pub(crate) fn is_warm_up(fields: &Fields<'_>) -> bool {
+    let generates = fields.get("generate").map(RawValue::get);
+    let is_prewarm = || {
+        fields
+            .get("prompt_cache_options")
+            .and_then(|options| Fields::parse(options.get()).ok())
+            .is_some_and(|options| {
+                options.get("prewarm").is_some_and(|prewarm| prewarm.get() == "true")
+            })
+    };
+    generates == Some("false") || is_prewarm()
+}
+
+/// Takes the response that is continued out of `fields` where the socket remembers it; elsewhere it is
+/// passed on as it is.
+fn previous(fields: &mut Fields<'_>, way: Way) -> Result<Option<String>, Fault> {
+    if way != Way::Merged {
+        return Ok(None);
+    }
+    match fields.remove("previous_response_id") {
+        None => Ok(None),
+        Some(raw) if raw.get() == "null" => Ok(None),
+        Some(raw) => match string(&raw) {
+            Some(id) => Ok(Some(id.into_owned())),
+            None => Err(Fault::PreviousMalformed),
+        },
+    }
+}

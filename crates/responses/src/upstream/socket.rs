@@ -1,0 +1,126 @@
+//! An upstream that speaks the same protocol on a WebSocket.
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::header::{AUTHORIZATION, HeaderMap};
+use http::{StatusCode, Uri};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{Error, error::TlsError};
+use tokio_tungstenite::{
+    Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config,
+};
+
+use super::http::parse_socket_url;
+use super::{Timeouts, UpstreamCredential};
+use crate::error::ConfigError;
+use crate::failure::Failure;
+
+pub(crate) type UpstreamSocket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// An upstream on a WebSocket, of which each client's connection has one of its own: lanes and memory
+/// are the upstream's.
+#[derive(Clone)]
+pub struct SocketUpstream {
+    url: Uri,
+    tls: Arc<ClientConfig>,
+    credential: Option<UpstreamCredential>,
+    timeouts: Timeouts,
+}
+
+impl SocketUpstream {
+    /// Connects to `url`, with `ws` or `wss`. Certificates are judged by the operating system's roots.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Url`] when it is no such URL, [`ConfigError::Client`] when TLS cannot be set up.
+    pub fn new(url: &str, timeouts: Timeouts) -> Result<Self, ConfigError> {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let tls = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| ConfigError::Client {
+                reason: error.to_string().into(),
+            })?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Self {
+            url: parse_socket_url(url)?,
+            tls: Arc::new(tls),
+            credential: None,
+            timeouts,
+        })
+    }
+
+    /// Sends the gate's own credential.
+    #[must_use]
+    pub fn with_credential(self, credential: UpstreamCredential) -> Self {
+        Self {
+            credential: Some(credential),
+            ..self
+        }
+    }
+
+    pub(crate) const fn timeouts(&self) -> &Timeouts {
+        &self.timeouts
+    }
+
+    pub(crate) async fn connect(&self, headers: &HeaderMap) -> Result<UpstreamSocket, Failure> {
+        let unreachable = |error: &Error| Failure::Unreachable {
+            reason: error.to_string().into(),
+        };
+        let request = self.url.clone().into_client_request();
+        let mut request = request.map_err(|error| unreachable(&error))?;
+        for (name, value) in headers {
+            request.headers_mut().insert(name.clone(), value.clone());
+        }
+        if let Some(credential) = &self.credential {
+            credential.add(request.headers_mut());
+        }
+        let has_own = self.credential.is_some() && !headers.contains_key(AUTHORIZATION);
+        let config = WebSocketConfig::default()
+            .max_message_size(Some(MOST_MESSAGE))
+            .max_frame_size(Some(MOST_MESSAGE));
+        let connector = Connector::Rustls(Arc::clone(&self.tls));
+        let connect =
+            connect_async_tls_with_config(request, Some(config), true, Some(connector));
+        let time = self.timeouts.connect + self.timeouts.head;
+        match tokio::time::timeout(time, connect).await {
+            Err(_) => Err(Failure::HeadTimeout),
+            Ok(Ok((socket, _))) => Ok(socket),
+            Ok(Err(Error::Http(response))) => {
+                let (head, body) = response.into_parts();
+                if has_own && head.status == StatusCode::UNAUTHORIZED {
+                    return Err(Failure::CredentialRefused);
+                }
+                Err(Failure::Status {
+                    status: head.status,
+                    headers: Box::new(head.headers),
+                    body: body.unwrap_or_default().into(),
+                })
+            }
+            Ok(Err(Error::Tls(TlsError::Rustls(error)))) => Err(Failure::Unreachable {
+                reason: error.to_string().into(),
+            }),
+            Ok(Err(error)) => Err(unreachable(&error)),
+        }
+    }
+}
+
+/// Without the query, in which some services have a key.
+impl fmt::Debug for SocketUpstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SocketUpstream")
+            .field("host", &self.url.host())
+            .field("path", &self.url.path())
+            .field("timeouts", &self.timeouts)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Images come in events of some megabytes.
+const MOST_MESSAGE: usize = 16 << 20;
