@@ -20,6 +20,8 @@ pub enum AuditKind {
     Admin,
     /// Somebody logged in or out.
     Login,
+    /// A model answered, or failed to.
+    Turn,
 }
 
 impl AuditKind {
@@ -31,6 +33,7 @@ impl AuditKind {
             Self::End => "end",
             Self::Admin => "admin",
             Self::Login => "login",
+            Self::Turn => "turn",
         }
     }
 
@@ -40,10 +43,16 @@ impl AuditKind {
     ///
     /// [`LedgerError::Invalid`] when there is none.
     pub fn parse(word: &str) -> Result<Self, LedgerError> {
-        [Self::Decision, Self::End, Self::Admin, Self::Login]
-            .into_iter()
-            .find(|kind| kind.as_str() == word)
-            .ok_or(LedgerError::invalid("an audit entry's kind", "is unknown"))
+        [
+            Self::Decision,
+            Self::End,
+            Self::Admin,
+            Self::Login,
+            Self::Turn,
+        ]
+        .into_iter()
+        .find(|kind| kind.as_str() == word)
+        .ok_or(LedgerError::invalid("an audit entry's kind", "is unknown"))
     }
 }
 
@@ -77,7 +86,7 @@ pub struct AuditEntry {
     pub key_id: Option<Box<str>>,
     /// Which session.
     pub session: Option<SessionId>,
-    /// `admitted`, the kind of the refusal, the end, or what was done.
+    /// `admitted`, the kind of the refusal, the end, what was done, or how a turn ended.
     pub outcome: Box<str>,
     /// The rule that refused, from 1 to 8.
     pub rule: Option<u8>,
@@ -103,6 +112,16 @@ pub struct AuditEntry {
     pub messages_down: Option<u64>,
     /// Who ended the session, or who of the operators did it.
     pub by: Option<Box<str>>,
+    /// The model that a turn's upstream was told.
+    pub model: Option<Box<str>>,
+    /// Tokens of a turn's input, those from a cache among them.
+    pub tokens_in: Option<u64>,
+    /// Tokens of a turn's input that came from the upstream's cache.
+    pub tokens_cached: Option<u64>,
+    /// Tokens of a turn's output.
+    pub tokens_out: Option<u64>,
+    /// From a turn's admission to its first token, in milliseconds.
+    pub first_token_ms: Option<u64>,
 }
 
 impl AuditEntry {
@@ -138,6 +157,11 @@ impl AuditEntry {
             messages_up: None,
             messages_down: None,
             by: None,
+            model: None,
+            tokens_in: None,
+            tokens_cached: None,
+            tokens_out: None,
+            first_token_ms: None,
         }
     }
 }

@@ -20,7 +20,9 @@ use portcullis_gateway::config::{
 use portcullis_verifiers::CapabilityTokens;
 use portcullis_verifiers::secret_file::SecretFile;
 
-use crate::config::{self, AdminPlan, BusPlan, LedgerPlan, Overrides, Settings, SharedPlan};
+use crate::config::{
+    self, AdminPlan, BusPlan, LedgerPlan, Outside, Overrides, Settings, SharedPlan,
+};
 use crate::demo::{Pages, Trials};
 use crate::secrets;
 
@@ -88,13 +90,18 @@ impl FirstRun {
     /// # Errors
     ///
     /// Why the token cannot be used.
-    pub(crate) fn settings(&self, overrides: &Overrides) -> anyhow::Result<Settings> {
+    pub(crate) fn settings(
+        &self,
+        overrides: &Overrides,
+        outside: &Outside,
+    ) -> anyhow::Result<Settings> {
         let token = self.token()?;
         let is_open = overrides.auth_required == Some(false);
         let mut routes = vec![
             self.page("page", "/"),
             self.page("demo", "/demo/*"),
             echo(&token)?,
+            models(&token, outside)?,
         ];
         routes.extend(self.trials.routes()?);
         if is_open {
@@ -178,6 +185,27 @@ fn echo(token: &SecretFile) -> anyhow::Result<Route> {
         authority: None,
         login: None,
         upstream: Upstream::new(Target::Builtin(Builtin::Echo)),
+    })
+}
+
+/// Models that answer without a model: what an SDK of the Responses API can be tried with.
+fn models(token: &SecretFile, outside: &Outside) -> anyhow::Result<Route> {
+    let verifier = CapabilityTokens::from_token("token", token.expose())?;
+    let auth = Auth::Required {
+        verifiers: vec![Arc::new(verifier)],
+        carriers: Carriers::new([Carrier::Header, Carrier::Subprotocol]),
+    };
+    let url = "builtin:responses".parse().expect("an upstream's URL");
+    let (target, _) = config::target(outside, url, None, None).map_err(anyhow::Error::msg)?;
+    let mut upstream = Upstream::new(target);
+    upstream.response_timeout = config::ANSWER_TIMEOUT;
+    Ok(Route {
+        pattern: Pattern::Prefix("/v1".into()),
+        policy: Arc::new(Policy::new("models", auth)),
+        terms: Arc::new(Terms::default()),
+        authority: None,
+        login: None,
+        upstream,
     })
 }
 

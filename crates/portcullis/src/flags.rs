@@ -20,7 +20,7 @@ use portcullis_verifiers::{CapabilityTokens, ConfigError};
 
 use crate::cli::gate::{GateArgs, SignalArg, WsAuth};
 use crate::config::{
-    self, AdminPlan, BusPlan, ClientAuth, JwtRecipe, ListenUrl, ListenerPlan, Overrides, Recipe,
+    self, AdminPlan, BusPlan, ClientAuth, JwtRecipe, ListenUrl, ListenerPlan, Outside, Overrides, Recipe,
     Settings, SharedPlan, UpstreamUrl,
 };
 
@@ -72,7 +72,11 @@ pub(crate) fn check(args: &GateArgs) -> anyhow::Result<()> {
 /// # Errors
 ///
 /// The app-server's own texts, and those of this program for what that server does not have.
-pub(crate) fn settings(args: &GateArgs, overrides: &Overrides) -> anyhow::Result<Settings> {
+pub(crate) fn settings(
+    args: &GateArgs,
+    overrides: &Overrides,
+    outside: &Outside,
+) -> anyhow::Result<Settings> {
     let plan = plan(args)?;
     let Some(url) = args.upstream.clone() else {
         bail!(
@@ -84,7 +88,8 @@ pub(crate) fn settings(args: &GateArgs, overrides: &Overrides) -> anyhow::Result
     let has_verifier = verifier.is_some();
     let auth = auth(args, verifier, overrides.auth_required)?;
     let is_off = matches!(auth, Auth::Off);
-    let route = route(args, url, auth, has_verifier, &mut kept)?;
+    let upstream = upstream(args, url.clone(), has_verifier, outside, &mut kept)?;
+    let route = route(args, &url, auth, has_verifier, upstream);
     let warnings = if is_off {
         let mend = if has_verifier {
             config::UNSET_SWITCH
@@ -230,11 +235,11 @@ fn auth(
 
 fn route(
     args: &GateArgs,
-    url: UpstreamUrl,
+    url: &UpstreamUrl,
     auth: Auth,
     is_app_server: bool,
-    kept: &mut Kept,
-) -> anyhow::Result<Route> {
+    upstream: Upstream,
+) -> Route {
     let preset = if is_app_server {
         Preset::AppServer
     } else {
@@ -268,23 +273,27 @@ fn route(
         .with_protocols(protocols)
         .with_signal(signal)
         .with_codes(codes);
-    Ok(Route {
+    Route {
         pattern: Pattern::Prefix("".into()),
         policy: Arc::new(policy),
         terms: Arc::new(terms),
         authority: None,
         login: None,
-        upstream: upstream(args, url, is_app_server, kept)?,
-    })
+        upstream,
+    }
 }
 
 fn upstream(
     args: &GateArgs,
     url: UpstreamUrl,
     is_app_server: bool,
+    outside: &Outside,
     kept: &mut Kept,
 ) -> anyhow::Result<Upstream> {
-    let (target, base_path) = config::target(url, None)?;
+    let is_bridge = matches!(url, UpstreamUrl::Responses(_));
+    let token = token(args, kept)?;
+    let target = config::target(outside, url, None, token.as_ref());
+    let (target, base_path) = target.map_err(anyhow::Error::msg)?;
     let mut upstream = Upstream::new(target);
     upstream.base_path = base_path.into();
     if is_app_server {
@@ -292,20 +301,24 @@ fn upstream(
         upstream.pass_origin = false;
         upstream.drop_request_headers.push(COMPRESSION);
     }
-    if let Some(path) = &args.upstream_token_file {
-        let path = config::expand(path);
-        let file = kept
-            .secret(path.clone())
-            .map_err(|error| anyhow!("--upstream-token-file: {error}"))?;
-        let bearer = config::bearer(file.expose()).with_context(|| {
-            format!(
-                "the token in {} is not one line of visible ASCII",
-                path.display()
-            )
-        })?;
-        upstream.authorization = Some(bearer);
+    if is_bridge {
+        upstream.response_timeout = config::ANSWER_TIMEOUT;
+    } else if let (Some(file), Some(path)) = (&token, &args.upstream_token_file) {
+        let bearer = config::bearer(file.expose());
+        let what = || format!("the token in {path} is not one line of visible ASCII");
+        upstream.authorization = Some(bearer.with_context(what)?);
     }
     Ok(upstream)
+}
+
+/// The token for the upstream.
+fn token(args: &GateArgs, kept: &mut Kept) -> anyhow::Result<Option<SecretFile>> {
+    let Some(path) = &args.upstream_token_file else {
+        return Ok(None);
+    };
+    let file = kept.secret(config::expand(path));
+    let file = file.map_err(|error| anyhow!("--upstream-token-file: {error}"))?;
+    Ok(Some(file))
 }
 
 /// The listeners that the flags name, or else the default one.

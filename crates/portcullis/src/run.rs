@@ -13,6 +13,7 @@ use portcullis_gateway::{BoundAddress, Gate, Observer, Services, StartError, Sta
 use portcullis_verifiers::jwks::Keys;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
 use crate::admin::Admin;
 use crate::admin::api::Api;
@@ -68,6 +69,7 @@ pub(crate) fn run(
         source.logins().found(Arc::clone(state.ledger()));
         places.found(Arc::clone(state.ledger()));
         desk.asks(Arc::clone(state));
+        source.turns().found(state.audit().clone());
         let begun = runtime.block_on(keeper.begin());
         begun.context("the ledger does not count sessions")?;
         revoked = runtime
@@ -181,6 +183,8 @@ struct Life {
     keys: Vec<Keys>,
     notes: Arc<Notes>,
     shared: Shared,
+    /// Told to bridges.
+    draining: CancellationToken,
 }
 
 /// What a gate shares with others, as the latest settings have it.
@@ -231,6 +235,7 @@ impl Life {
             ends: Ends::new().context(what)?,
             hangups: signal(SignalKind::hangup()).context(what)?,
             watch: Watch::new(&settings.files),
+            draining: source.draining().clone(),
             reloader: Reloader::new(source, settings, api),
             drain_timeout: settings.gate.timeouts.drain,
             shared,
@@ -248,6 +253,7 @@ impl Life {
         }
         tracing::info!(target: "portcullis", sessions = self.gate.sessions(), "draining");
         self.gate.drain();
+        self.draining.cancel();
         tokio::select! {
             () = self.gate.wait_drained() => {
                 tracing::info!(target: "portcullis", "drained");

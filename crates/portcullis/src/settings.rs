@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::bail;
 use portcullis_verifiers::jwks::Keys;
+use tokio_util::sync::CancellationToken;
 
 use crate::cli::gate::GateArgs;
 use crate::config::{self, ListenerPlan, LoadError, Outside, Overrides, Settings};
@@ -13,6 +14,7 @@ use crate::first_run::{self, FirstRun};
 use crate::flags;
 use crate::login::LedgerLogins;
 use crate::state::LedgerKeys;
+use crate::turns::TurnLog;
 
 /// Where settings come from.
 #[derive(Debug)]
@@ -86,6 +88,16 @@ impl Source {
         self.outside.logins()
     }
 
+    /// Where the bridges of the settings tell of turns.
+    pub(crate) const fn turns(&self) -> &TurnLog {
+        self.outside.turns()
+    }
+
+    /// Cancelled when the gate drains, for bridges.
+    pub(crate) const fn draining(&self) -> &CancellationToken {
+        self.outside.draining()
+    }
+
     /// Reads the settings, at first, or once more for a gate that runs with the listeners `running` and
     /// has the keys `known`.
     ///
@@ -118,8 +130,8 @@ impl Source {
         };
         let mut settings = match &self.kind {
             Kind::File(path) => config::load(path, &overrides, &self.outside)?,
-            Kind::Flags => flags::settings(&self.args, &overrides)?,
-            Kind::FirstRun(run) => run.settings(&overrides)?,
+            Kind::Flags => flags::settings(&self.args, &overrides, &self.outside)?,
+            Kind::FirstRun(run) => run.settings(&overrides, &self.outside)?,
         };
         settings.files.extend(flags::tls_files(&self.args));
         Ok(settings)

@@ -17,16 +17,18 @@ const MAX_BATCH: usize = 1000;
 const ENTRIES_AT_ONCE: usize = 40;
 
 /// The columns of an entry, in the order of `values_of` and `read`.
-const COLUMNS: usize = 24;
+const COLUMNS: usize = 29;
 
 const INSERT: &str = "INSERT INTO audit (id, at, kind, gate, route, protocol, subject, issuer, \
                       credential_id, key_id, session, outcome, rule, detail, code, status, \
                       address, path, duration_ms, bytes_up, bytes_down, messages_up, \
-                      messages_down, actor) VALUES ";
+                      messages_down, actor, model, tokens_in, tokens_cached, \
+                      tokens_out, first_token_ms) VALUES ";
 
 const ALL: &str = "SELECT id, at, kind, gate, route, protocol, subject, issuer, credential_id, \
                    key_id, session, outcome, rule, detail, code, status, address, path, \
-                   duration_ms, bytes_up, bytes_down, messages_up, messages_down, actor FROM audit";
+                   duration_ms, bytes_up, bytes_down, messages_up, messages_down, actor, \
+                   model, tokens_in, tokens_cached, tokens_out, first_token_ms FROM audit";
 
 impl AuditLog for SqlLedger {
     fn append_audit(&self, entries: Vec<AuditEntry>) -> Answer<()> {
@@ -132,6 +134,11 @@ fn values_of(id: u64, entry: &AuditEntry) -> [Value; COLUMNS] {
         entry.messages_up.into(),
         entry.messages_down.into(),
         name(&entry.by),
+        name(&entry.model),
+        entry.tokens_in.into(),
+        entry.tokens_cached.into(),
+        entry.tokens_out.into(),
+        entry.first_token_ms.into(),
     ]
 }
 
@@ -163,6 +170,11 @@ fn read(row: &Row) -> Result<(i64, AuditEntry), LedgerError> {
         messages_up: columns.maybe_number()?,
         messages_down: columns.maybe_number()?,
         by: columns.maybe_text()?,
+        model: columns.maybe_text()?,
+        tokens_in: columns.maybe_number()?,
+        tokens_cached: columns.maybe_number()?,
+        tokens_out: columns.maybe_number()?,
+        first_token_ms: columns.maybe_number()?,
     };
     Ok((id, entry))
 }

@@ -16,7 +16,9 @@ Examples:
   portcullis audit --kind end --outcome revoked --limit 1000 --json
       The sessions that a revocation ended, for programs
   portcullis audit --kind admin
-      What operators did")]
+      What operators did
+  portcullis audit --kind turn --subject ada
+      What Ada asked of models, and how many tokens it took")]
 pub(crate) struct AuditArgs {
     /// From this time on, as 2026-11-24T20:00:00Z
     #[arg(long, value_name = "TIME")]
@@ -65,6 +67,8 @@ enum Kind {
     Admin,
     /// Somebody logged in or out
     Login,
+    /// A model answered, or failed to
+    Turn,
 }
 
 /// Prints records, the latest first.

@@ -61,6 +61,11 @@ impl Builder {
         self.outside.logins().clone()
     }
 
+    /// Those outside of the gate.
+    pub(super) const fn outside(&self) -> &Outside {
+        &self.outside
+    }
+
     /// Adds a problem.
     pub(crate) fn report(&mut self, problem: Problem) {
         self.problems.push(problem);

@@ -11,9 +11,11 @@ use super::at::At;
 use super::scalar::{Names, Scalar};
 
 mod login;
+mod responses;
 mod verifier;
 
 pub(crate) use self::login::Login;
+pub(crate) use self::responses::{Alias, AliasKind, JoinInstructions, Responses};
 pub(crate) use self::verifier::{Algorithm, Issuer, KeyTimes, Method, Verifier, VerifierKind};
 
 /// The configuration of a gate.
@@ -102,8 +104,8 @@ pub(crate) struct Route {
     pub(crate) name: Option<At<String>>,
     /// An exact path, or a prefix ending in `/*`. The most specific pattern counts.
     pub(crate) path: At<String>,
-    /// `http://`, `https://`, `ws://`, `wss://` with a host, `unix:/PATH`, `builtin:echo` or
-    /// `builtin:demo`.
+    /// `http://`, `https://`, `ws://`, `wss://` with a host, `unix:/PATH`, `responses:` and such a URL
+    /// for models, `builtin:echo`, `builtin:demo` or `builtin:responses`.
     pub(crate) upstream: At<String>,
     /// The verifiers that are asked, in this order.
     pub(crate) verifiers: Option<At<Vec<At<String>>>>,
@@ -170,6 +172,8 @@ pub(crate) struct Route {
     pub(crate) limits: RouteLimits,
     /// A service that is asked about each arrival whose credential is good.
     pub(crate) callout: Option<At<Callout>>,
+    /// What a route to models does with requests.
+    pub(crate) responses: Option<At<Responses>>,
 }
 
 /// A service that is asked about each arrival whose credential is good.

@@ -16,6 +16,7 @@ mod outside;
 mod paths;
 mod problem;
 mod read;
+mod responses;
 mod routes;
 mod scalar;
 mod schema;
@@ -47,6 +48,7 @@ use self::problem::Problem;
 pub(crate) use self::problem::Problems;
 #[cfg(fuzzing)]
 pub(crate) use self::read::read as read_text;
+pub(crate) use self::responses::ANSWER_TIMEOUT;
 pub(crate) use self::schema::schema;
 pub(crate) use self::shared::SharedPlan;
 pub(crate) use self::upstreams::{bearer, target};

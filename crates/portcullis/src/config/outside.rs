@@ -1,13 +1,17 @@
 //! How verifiers ask others.
 
-use std::sync::{Arc, OnceLock};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use portcullis_verifiers::{ConfigError, Outbound};
 use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::desk::LedgerTickets;
 use crate::login::LedgerLogins;
 use crate::state::LedgerKeys;
+use crate::turns::{Spending, TurnLog};
 
 /// Those outside of the gate, whom verifiers ask. It outlives reloads, as the connections to them do.
 #[derive(Clone, Debug)]
@@ -17,6 +21,11 @@ pub(crate) struct Outside {
     keys: LedgerKeys,
     tickets: LedgerTickets,
     logins: LedgerLogins,
+    turns: TurnLog,
+    /// By the name of the route.
+    spending: Arc<Mutex<HashMap<Box<str>, Arc<Spending>>>>,
+    tasks: TaskTracker,
+    draining: CancellationToken,
 }
 
 impl Outside {
@@ -28,6 +37,10 @@ impl Outside {
             keys: LedgerKeys::default(),
             tickets: LedgerTickets::default(),
             logins: LedgerLogins::default(),
+            turns: TurnLog::default(),
+            spending: Arc::default(),
+            tasks: TaskTracker::new(),
+            draining: CancellationToken::new(),
         }
     }
 
@@ -44,6 +57,28 @@ impl Outside {
     /// Where they find logins there.
     pub(crate) const fn logins(&self) -> &LedgerLogins {
         &self.logins
+    }
+
+    /// Where turns of models are told.
+    pub(crate) const fn turns(&self) -> &TurnLog {
+        &self.turns
+    }
+
+    /// What subjects have spent on the route `name`, before a reload too. A config has few routes, and
+    /// a gate few reloads that rename them.
+    pub(super) fn spending(&self, name: &str) -> Arc<Spending> {
+        let mut routes = self.spending.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(routes.entry(name.into()).or_default())
+    }
+
+    /// The tasks of bridges, which end with their sockets.
+    pub(super) const fn tasks(&self) -> &TaskTracker {
+        &self.tasks
+    }
+
+    /// Cancelled when the gate drains.
+    pub(crate) const fn draining(&self) -> &CancellationToken {
+        &self.draining
     }
 
     /// The one client, which is set up when it is first needed: a gate that asks nobody needs neither

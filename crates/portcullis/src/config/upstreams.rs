@@ -5,10 +5,13 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue};
 use portcullis_gateway::config::{Builtin, Target, Upstream};
 
+use portcullis_verifiers::secret_file::SecretFile;
+
 use super::builder::Builder;
+use super::outside::Outside;
 use super::urls::UpstreamUrl;
 use super::{file, problem::Problem};
-use super::{tls, values};
+use super::{responses, tls, values};
 use crate::demo::Pages;
 
 /// What stands behind `route`.
@@ -36,14 +39,29 @@ pub(super) fn build(builder: &mut Builder, route: &file::Route) -> Option<Upstre
     if let Some(time) = builder.some_time(route.response_timeout.as_ref()) {
         upstream.response_timeout = time;
     }
-    if let Some(written) = &route.upstream_token_file {
-        let file = builder.secret(written)?;
+    let token = match &route.upstream_token_file {
+        Some(written) => Some(builder.secret(written)?),
+        None => None,
+    };
+    if let (Some(written), Some(file)) = (&route.upstream_token_file, &token) {
         let what = format!("the token in `{}` cannot stand in a header", written.value);
         let bearer = bearer(file.expose()).ok_or(what);
         let mend = "a token is one line of visible ASCII";
         upstream.authorization = Some(builder.take(bearer, written, mend)?);
     }
     let (url, tls_ca) = (url?, route.tls_ca.as_ref());
+    if let UpstreamUrl::Responses(answers) = &url {
+        // The bridge is the client of its upstream: it sends the token, and waits.
+        upstream.authorization = None;
+        let built = responses::build(builder, route, answers, token.as_ref());
+        (upstream.target, upstream.response_timeout) = built?;
+        return Some(upstream);
+    }
+    if let Some(table) = &route.responses {
+        let mend = "write `upstream = \"responses:https://HOST/v1\"`, or remove this table";
+        let what = "this route's upstream is no service of models";
+        builder.report(Problem::new(what, mend).at(&table.span));
+    }
     if let (Some(ca), false) = (tls_ca, url.is_encrypted()) {
         let mend = "write `https://` or `wss://`, or remove `tls_ca`";
         builder.report(Problem::new("this upstream does not speak TLS", mend).at(&ca.span));
@@ -52,7 +70,7 @@ pub(super) fn build(builder: &mut Builder, route: &file::Route) -> Option<Upstre
         Some(ca) => Some(builder.bytes(ca)?),
         None => None,
     };
-    let target = target(url, pem.as_deref()).map_err(|error| error.to_string());
+    let target = target(builder.outside(), url, pem.as_deref(), None);
     let mend = "name the upstream's authority with `tls_ca = \"ca.pem\"`";
     let (target, base_path) = builder.take(target, tls_ca.unwrap_or(written), mend)?;
     upstream.target = target;
@@ -60,11 +78,18 @@ pub(super) fn build(builder: &mut Builder, route: &file::Route) -> Option<Upstre
     Some(upstream)
 }
 
-/// What `url` means, and the path that it puts before others.
+/// What `url` means, and the path that it puts before others. A bridge asks with `token`; to all
+/// else it is sent with the client's request.
+///
+/// # Errors
+///
+/// What is wrong with the authority, or with what a bridge needs.
 pub(crate) fn target(
+    outside: &Outside,
     url: UpstreamUrl,
     ca: Option<&[u8]>,
-) -> Result<(Target, String), tls::TlsError> {
+    token: Option<&SecretFile>,
+) -> Result<(Target, String), String> {
     let is_encrypted = url.is_encrypted();
     Ok(match url {
         UpstreamUrl::Echo => (Target::Builtin(Builtin::Echo), String::new()),
@@ -76,13 +101,18 @@ pub(crate) fn target(
             )
         }
         UpstreamUrl::Unix(path) => (Target::Unix(path), String::new()),
+        UpstreamUrl::Responses(answers) => {
+            let bridge = responses::plain(outside, &answers, token).map_err(|error| error.to_string());
+            (bridge?, String::new())
+        }
         UpstreamUrl::Host {
             authority,
             base_path,
             ..
         } => {
             let tls = if is_encrypted {
-                Some(Arc::new(tls::client(ca)?))
+                let tls = tls::client(ca).map_err(|error| error.to_string())?;
+                Some(Arc::new(tls))
             } else {
                 None
             };

@@ -11,6 +11,7 @@ use http::uri::Authority;
 use portcullis_gateway::config::ListenAddress;
 
 use super::paths::expand;
+use super::responses::Answers;
 
 /// Where to listen, as it was written.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -161,6 +162,8 @@ pub(crate) enum UpstreamUrl {
     Echo,
     /// `builtin:demo`
     Demo,
+    /// `responses:URL`, or `builtin:responses`
+    Responses(Answers),
 }
 
 impl UpstreamUrl {
@@ -168,7 +171,7 @@ impl UpstreamUrl {
     pub(crate) const fn is_encrypted(&self) -> bool {
         match self {
             Self::Host { scheme, .. } => matches!(scheme.as_bytes(), b"https" | b"wss"),
-            Self::Unix(_) | Self::Echo | Self::Demo => false,
+            Self::Unix(_) | Self::Echo | Self::Demo | Self::Responses(_) => false,
         }
     }
 
@@ -177,7 +180,7 @@ impl UpstreamUrl {
         match self {
             Self::Host { scheme, .. } => matches!(scheme.as_bytes(), b"ws" | b"wss"),
             Self::Unix(_) => true,
-            Self::Echo | Self::Demo => false,
+            Self::Echo | Self::Demo | Self::Responses(_) => false,
         }
     }
 }
@@ -194,7 +197,11 @@ impl FromStr for UpstreamUrl {
         match text {
             "builtin:echo" => return Ok(Self::Echo),
             "builtin:demo" => return Ok(Self::Demo),
+            "builtin:responses" => return Ok(Self::Responses(Answers::Scenes)),
             _ => {}
+        }
+        if let Some(url) = text.strip_prefix("responses:") {
+            return responses(url);
         }
         if let Some(path) = text.strip_prefix("unix:") {
             let path = path.strip_prefix("//").unwrap_or(path);
@@ -209,10 +216,32 @@ impl FromStr for UpstreamUrl {
         let Some(scheme) = schemes.into_iter().find(|own| Some(*own) == written) else {
             return Err(BadUpstreamUrl(format!(
                 "unsupported upstream `{text}`; expected `http://`, `https://`, `ws://` or `wss://` with a host, \
-                 `unix:/PATH`, `builtin:echo` or `builtin:demo`"
+                 `unix:/PATH`, `responses:` and such a URL, `builtin:echo`, `builtin:demo` or `builtin:responses`"
             )));
         };
         upstream_host(text, scheme)
+    }
+}
+
+/// A service of models: a host that is reached by HTTP.
+fn responses(url: &str) -> Result<UpstreamUrl, BadUpstreamUrl> {
+    let bad = || {
+        BadUpstreamUrl(format!(
+            "`responses:{url}` names no service of models; write its base URL, such as `responses:https://HOST/v1`"
+        ))
+    };
+    match url.parse()? {
+        UpstreamUrl::Host {
+            scheme,
+            authority,
+            base_path,
+        } => Ok(UpstreamUrl::Responses(Answers::Service {
+            speaks_websocket: scheme.starts_with("ws"),
+            url: format!("{scheme}://{authority}{base_path}"),
+        })),
+        UpstreamUrl::Unix(_) | UpstreamUrl::Echo | UpstreamUrl::Demo | UpstreamUrl::Responses(_) => {
+            Err(bad())
+        }
     }
 }
 

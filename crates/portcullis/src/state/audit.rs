@@ -8,12 +8,15 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use portcullis_boundary::Identity;
+use portcullis_boundary::{Identity, SessionId};
 use portcullis_boundary::clock::{Clock, SystemClock};
 use portcullis_gateway::{Decided, Observer, SessionEnd};
 use portcullis_ledger::{AuditEntry, AuditKind, AuditLog, SqlLedger};
+use portcullis_responses::TurnReport;
 use tokio::sync::Notify;
 use tokio::time::sleep;
+
+use crate::turns;
 
 /// Records that wait to be written. Its clones are the same.
 #[derive(Clone)]
@@ -42,6 +45,34 @@ impl AuditQueue {
         entry.by = Some(by.subject().into());
         entry.credential_id = by.credential_id().map(Into::into);
         entry.detail = Some(to.into());
+        self.put(entry);
+    }
+
+    /// Records that a model's turn is over.
+    pub(crate) fn turned(
+        &self,
+        route: &str,
+        by: &Identity,
+        session: Option<SessionId>,
+        report: &TurnReport,
+    ) {
+        let mut entry = self.entry(AuditKind::Turn, report.terminal.as_str());
+        entry.route = Some(route.into());
+        entry.protocol = Some(report.transport.as_str().into());
+        entry.session = session;
+        entry.status = turns::status(report.terminal);
+        entry.duration_ms = Some(turns::millis(report.duration));
+        entry.first_token_ms = report.first_token.map(turns::millis);
+        entry.model = Some((&*report.mapped).into());
+        if report.asked != report.mapped {
+            entry.detail = Some(format!("asked for {}", report.asked).into());
+        }
+        if let Some(usage) = report.usage {
+            entry.tokens_in = Some(usage.input);
+            entry.tokens_cached = Some(usage.cached);
+            entry.tokens_out = Some(usage.output);
+        }
+        name(&mut entry, by);
         self.put(entry);
     }
 

@@ -18,6 +18,7 @@ mod open;
 mod peers;
 mod revoke;
 
+pub(crate) use self::audit::AuditQueue;
 pub(crate) use self::keys::LedgerKeys;
 pub(crate) use self::live::ShownSession;
 pub(crate) use self::open::State;

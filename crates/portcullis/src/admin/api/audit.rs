@@ -21,6 +21,8 @@ pub(super) enum Kind {
     Admin,
     /// Somebody logged in or out.
     Login,
+    /// A model answered, or failed to.
+    Turn,
 }
 
 /// Which records are listed.
@@ -53,11 +55,11 @@ pub(super) struct WhichRecords {
 pub(super) struct ShownRecord {
     /// When.
     at: Time,
-    /// `decision`, `end`, `admin` or `login`.
+    /// `decision`, `end`, `admin`, `login` or `turn`.
     kind: &'static str,
     /// At which gate.
     gate: Box<str>,
-    /// `admitted`, the refusal, the end, or what was done.
+    /// `admitted`, the refusal, the end, what was done, or how a turn ended.
     outcome: Box<str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     route: Option<Box<str>>,
@@ -103,6 +105,21 @@ pub(super) struct ShownRecord {
     /// Who of the operators did it.
     #[serde(skip_serializing_if = "Option::is_none")]
     by: Option<Box<str>>,
+    /// The model that a turn's upstream was told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<Box<str>>,
+    /// Tokens of a turn's input, those from a cache among them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tokens_in: Option<u64>,
+    /// Tokens of a turn's input that came from the upstream's cache.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tokens_cached: Option<u64>,
+    /// Tokens of a turn's output.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tokens_out: Option<u64>,
+    /// From a turn's admission to its first token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_token_ms: Option<u64>,
 }
 
 /// `GET /audit`: the latest first
@@ -117,6 +134,7 @@ pub(super) async fn list(api: Api, call: Call) -> Result<Reply, Problem> {
             Kind::End => AuditKind::End,
             Kind::Admin => AuditKind::Admin,
             Kind::Login => AuditKind::Login,
+            Kind::Turn => AuditKind::Turn,
         }),
         subject: which.subject.map(Into::into),
         route: which.route.map(Into::into),
@@ -153,5 +171,10 @@ fn shown(entry: AuditEntry) -> ShownRecord {
         messages_up: entry.messages_up,
         messages_down: entry.messages_down,
         by: entry.by,
+        model: entry.model,
+        tokens_in: entry.tokens_in,
+        tokens_cached: entry.tokens_cached,
+        tokens_out: entry.tokens_out,
+        first_token_ms: entry.first_token_ms,
     }
 }
