@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import dataclass, field, replace
 
 REPLY = "The model says moonstone."
@@ -61,6 +62,13 @@ class Wait:
     """Silence, until it is over or the other side leaves."""
 
     seconds: float
+
+
+@dataclass(frozen=True)
+class Until:
+    """Silence, until this is set or the other side leaves."""
+
+    event: threading.Event
 
 
 @dataclass(frozen=True)

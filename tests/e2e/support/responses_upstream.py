@@ -12,6 +12,7 @@ import contextlib
 import itertools
 import json
 import queue
+import re
 import select
 import threading
 import time
@@ -22,7 +23,7 @@ from typing import Callable
 from . import responses_story as stories
 from .process import eventually
 from .raw import CLOSE, CONTINUATION, PING, TEXT, Closed, accept_for, frame
-from .responses_story import Bytes, Event, Plain, Refuse, Stop, Story, Wait
+from .responses_story import Bytes, Event, Plain, Refuse, Stop, Story, Until, Wait
 from .upstreams import Connection, TcpUpstream
 
 KNOWN = {
@@ -185,6 +186,17 @@ def objection_to_input(given: object, previous: str | None) -> Story | None:
     return None
 
 
+def objection_to_lane(body: dict, names: set) -> Story | None:
+    if "stream_id" not in body:
+        return None
+    name = body["stream_id"]
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_.-]{1,256}", name):
+        return stories.refused(400, "invalid_stream_id", "Invalid 'stream_id'.", param="stream_id")
+    if name not in names and len(names - {None}) >= 32:
+        return stories.refused(400, "websocket_stream_limit_reached", "There are 32 streams on this connection.", param="stream_id")
+    return None
+
+
 class Teller:
     """Tells one story, with the numbers and names of its response filled in."""
 
@@ -206,6 +218,9 @@ class Teller:
                 self.event(self.filled(data))
             case Wait(seconds):
                 self.wait(seconds)
+            case Until(event):
+                while not event.is_set():
+                    self.wait(0.01)
             case Refuse() | Plain() | Bytes() | Stop():
                 getattr(self, type(step).__name__.lower())(step)
             case _:
@@ -304,6 +319,7 @@ class Socket:
         self.gone = threading.Event()
         self.sending = threading.Lock()
         self.lanes: dict[str | None, queue.Queue] = {}
+        self.in_flight = threading.Semaphore(16)
         self.known: set[str] = set()
 
     def serve(self) -> None:
@@ -351,6 +367,8 @@ class Socket:
         if asked.body is None or asked.body.get("type") != "response.create":
             return self.steer_or_refuse(asked)
         lane = asked.body.get("stream_id")
+        if refusal := objection_to_lane(asked.body, set(self.lanes)):
+            return Frames(self, asked).tell(refusal)
         if lane not in self.lanes:
             self.lanes[lane] = queue.Queue()
             threading.Thread(target=self.work, args=(self.lanes[lane],), daemon=True).start()
@@ -368,7 +386,8 @@ class Socket:
         while not self.gone.is_set():
             asked = waiting.get()
             try:
-                self.answer(Frames(self, asked))
+                with self.in_flight:
+                    self.answer(Frames(self, asked))
             except (Left, Closed, OSError):
                 asked.left_at = asked.left_at or time.monotonic()
                 return
