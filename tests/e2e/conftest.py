@@ -143,7 +143,8 @@ def model():
 def bridge(gate, files, model, tmp_path):
     """Starts a gate with a Responses bridge: `bridge(*stories, by=…, **settings)`, told by the upstream over HTTP, by its socket, or by the mock."""
 
-    def start(*told, by: str = "http", top=None, session=None, limits=None, more=None, **settings) -> responses.Bridge:
+    def start(*told, by: str = "http", top=None, session=None, limits=None, more=None, operators=None,
+              **settings) -> responses.Bridge:
         if by == "mock" and not responses.REFERENCE:
             path = tmp_path / "scenes.toml"
             path.write_text(responses.scenes(told))
@@ -151,6 +152,8 @@ def bridge(gate, files, model, tmp_path):
         else:
             model.tell(*told)
         built = responses.config(model.ws_url if by == "socket" else model.url, files, top=top, session=session, limits=limits, more=more, **settings)
+        if operators:
+            built["verifier"]["operators"] = {"kind": "capability-token", "tokens_file": operators, "scopes": ["portcullis:admin"]}
         if responses.REFERENCE:
             return responses.Bridge(None, model, responses.UPSTREAM_KEY, built, by)
         return responses.Bridge(gate(built), model, tokens.ALICE, built, by)

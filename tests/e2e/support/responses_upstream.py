@@ -320,7 +320,8 @@ class Socket:
         self.sending = threading.Lock()
         self.lanes: dict[str | None, queue.Queue] = {}
         self.in_flight = threading.Semaphore(16)
-        self.known: set[str] = set()
+        # As the real one: of each lane its last response.
+        self.last: dict[str | None, str] = {}
 
     def serve(self) -> None:
         if refusal := self.upstream.refuses(self.headers):
@@ -396,11 +397,15 @@ class Socket:
 
     def answer(self, teller: "Frames") -> None:
         body = teller.asked.body
-        if refusal := objection(body, self.known, on_a_socket=True):
+        if refusal := objection(body, set(self.last.values()), on_a_socket=True):
             return teller.tell(refusal)
         prepares = body.get("generate") is False
         teller.tell(Story("prepared", {}, (*stories.started(), stories.completed([], None))) if prepares else self.upstream._story(body))
-        self.known.add(teller.id)
+        lane = body.get("stream_id")
+        if not teller.failed:
+            self.last[lane] = teller.id
+        elif self.last.get(lane) == body.get("previous_response_id"):
+            self.last.pop(lane, None)
 
 
 class Frames(Teller):
@@ -408,8 +413,10 @@ class Frames(Teller):
         super().__init__(socket.upstream, asked)
         self.socket = socket
         self.lane = {"stream_id": asked.body["stream_id"]} if "stream_id" in asked.body else {}
+        self.failed = False
 
     def event(self, event: dict) -> None:
+        self.failed |= event["type"] in ("error", "response.failed")
         if event["type"] == "error":
             error = {"type": event["code"], "code": event["code"], "message": event["message"], "param": event["param"]}
             event = {"type": "error", "status": 500, "error": error}
@@ -419,7 +426,7 @@ class Frames(Teller):
         self.ended = True
 
     def refuse(self, step: Refuse) -> None:
-        self.ended = True
+        self.ended = self.failed = True
         error = step.body["error"] if isinstance(step.body, dict) and "error" in step.body else {"message": str(step.body), "type": "server_error"}
         headers = {"headers": dict(step.headers)} if step.headers else {}
         self.socket.event({"type": "error", "status": step.status, "error": {**error, **headers}, **headers, **self.lane})
