@@ -81,7 +81,7 @@ COMES_BACK = {
     "an end without a terminal": stories.without_end(),
     "a flat error at once": Story("own", {}, stories.flat_error().steps[2:]),
     "a flat error in mid-stream": stories.flat_error(after="The"),
-    "plain JSON for a stream": stories.plain_json(),
+    "JSON that is no response": stories.plain_json({"hello": "there"}),
     "response.failed": stories.failed("server_error"),
 }
 

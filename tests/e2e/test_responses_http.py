@@ -183,6 +183,14 @@ def test_other_paths_are_not_the_bridges(bridge):
     assert door.upstream.asked == []
 
 
+def test_the_models_of_the_route_are_listed(bridge):
+    door = bridge(models=["gpt-5", "o-*"], aliases=[{"match": "fast", "kind": "exact", "to": "gpt-5"}])
+    answer = ask(door.gate.port, request("GET", "/v1/models", [("Authorization", f"Bearer {door.token}")], host=door.gate.authority))
+    assert answer.status == 200
+    listed = json.loads(answer.body)
+    assert (listed["object"], sorted(model["id"] for model in listed["data"])) == ("list", ["fast", "gpt-5"])
+
+
 def test_a_stream_is_not_held_back(bridge):
     """The first event is there while the rest is not said yet."""
     import threading

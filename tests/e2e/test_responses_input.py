@@ -26,7 +26,6 @@ MESSAGES = {
     "more after it": (GOOD + "x", "invalid_json"),
     "two objects": (GOOD + GOOD, "invalid_json"),
     "a number that is none": (GOOD[:-1] + ', "top_p": NaN}', "invalid_json"),
-    "a lone surrogate": (GOOD[:-1] + ', "user": "\\ud800"}', None),
     "an array": (f"[{GOOD}]", "invalid_json"),
     "a text": (json.dumps(GOOD), "invalid_json"),
     "a number": ("5", "invalid_json"),
@@ -60,8 +59,7 @@ def test_a_message_that_is_none_is_told_so_and_the_socket_serves_the_next(bridge
     with door.talk() as talk:
         is_error(talk.say(message).event(), code)
         talk.turn("say hi").completed(stories.REPLY)
-    asked = [one for one in door.upstream.asked]
-    assert len(asked) == 1 or name == "a lone surrogate"
+    assert len(door.upstream.asked) == 1
 
 
 def test_a_binary_message_is_told_so_and_the_socket_serves_the_next(bridge):
@@ -80,9 +78,9 @@ def test_a_text_that_is_no_utf_8_is_told_so_and_the_socket_serves_the_next(bridg
         talk.turn("say hi").completed(stories.REPLY)
 
 
-@pytest.mark.parametrize("size", [20 << 20, 200 << 20], ids=["20 MiB", "200 MiB"])
+@pytest.mark.parametrize("size", [21 << 20, 200 << 20], ids=["21 MiB", "200 MiB"])
 def test_a_message_that_is_too_large_is_told_so_and_kept_nowhere(bridge, size):
-    door = bridge(session={"max_message": "16MiB"})
+    door = bridge()
     with door.talk() as talk:
         before = memory(door.gate.process.pid)
         is_error(talk.say("x" * size).event(timeout=30), "message_too_large")

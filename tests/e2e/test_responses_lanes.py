@@ -11,6 +11,7 @@ from support.responses_socket import TERMINALS
 from support.responses_story import Story, Until
 
 BEHIND = ["http", "socket", "mock"]
+LONG = " ".join("abcdefghijklmnopqr")
 
 
 def echo(body: dict) -> Story:
@@ -31,24 +32,24 @@ def held(go: threading.Event, reply: str = "Held.") -> Story:
 
 @pytest.mark.parametrize("by", BEHIND)
 def test_two_lanes_run_beside_each_other(bridge, by):
-    told = [stories.text("a b c d e f", pace=0.05)] * 2
+    told = [stories.text(LONG, pace=0.05)] * 2
     with bridge(*told, by=by).talk() as talk:
         talk.create("one", stream_id="left").create("two", stream_id="right")
         ended = dict(talk.turns(2))
     for lane in ("left", "right"):
-        ended[lane].completed("a b c d e f", lane)
+        ended[lane].completed(LONG, lane)
     changes = sum(one != other for one, other in zip(talk.order, talk.order[1:]))
     assert changes > 2, talk.order
 
 
 @pytest.mark.parametrize("by", BEHIND)
 def test_the_lane_without_a_name_runs_beside_the_others_and_stays_without(bridge, by):
-    told = [stories.text("a b c d e f", pace=0.05)] * 2
+    told = [stories.text(LONG, pace=0.05)] * 2
     with bridge(*told, by=by).talk() as talk:
         talk.create("one").create("two", stream_id="right")
         ended = dict(talk.turns(2))
-    ended[None].completed("a b c d e f")
-    ended["right"].completed("a b c d e f", "right")
+    ended[None].completed(LONG)
+    ended["right"].completed(LONG, "right")
 
 
 def test_a_lane_answers_in_the_order_in_which_it_was_asked_and_asks_one_at_a_time(bridge):
@@ -84,7 +85,7 @@ def test_a_turn_that_waits_in_its_lane_is_not_asked_before_its_time(bridge):
 
 @pytest.mark.parametrize("by", BEHIND)
 def test_an_error_on_a_lane_stops_no_other(bridge, by):
-    with bridge(stories.text("a b c d e f", pace=0.05), stories.refused(400, "invalid_value"), stories.text("And on."), by=by).talk() as talk:
+    with bridge(stories.text(LONG, pace=0.05), stories.refused(400, "invalid_value"), stories.text("And on."), by=by).talk() as talk:
         talk.create("one", stream_id="good")
         while talk.event()["type"] != "response.output_text.delta":
             pass
@@ -95,7 +96,7 @@ def test_an_error_on_a_lane_stops_no_other(bridge, by):
         turns.setdefault(lane, []).append(turn)
     [good] = turns["good"]
     assert good.terminal["type"] == "response.completed"
-    assert good.terminal["response"]["output"][0]["content"][0]["text"] == "a b c d e f"
+    assert good.terminal["response"]["output"][0]["content"][0]["text"] == LONG
     refused, after = turns["bad"]
     refused.errs(400, "invalid_value", "bad")
     after.completed("And on.", "bad")

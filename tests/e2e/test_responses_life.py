@@ -152,19 +152,23 @@ def test_a_client_that_reads_nothing_holds_no_memory(bridge):
     door = bridge(stories.text(" ".join(["x" * (1 << 20)] * 256)))
     with door.talk() as talk:
         talk.create("say much")
-        door.upstream.wait_asked(1)
-        eventually(lambda: resident(door.gate.process.pid), what="the gate")
-        peak = 0
-        deadline = time.monotonic() + 3
-        while time.monotonic() < deadline:
-            peak = max(peak, resident(door.gate.process.pid))
-            time.sleep(0.05)
-        assert peak < 128 << 20, peak
+        asked = door.upstream.wait_asked(1)
+        seen = [-1]
+
+        def stuck() -> bool:
+            seen.append(asked.told)
+            return seen[-1] == seen[-2]
+
+        # Nobody takes what the upstream says, so that it gets stuck.
+        eventually(stuck, timeout=20, every=0.5, what="a stuck upstream")
+        assert asked.told < 256
+        assert largest(door.gate.process.pid) < 128 << 20
 
 
-def resident(pid: int) -> int:
+def largest(pid: int) -> int:
+    """The largest that the process ever was, in bytes."""
     with open(f"/proc/{pid}/status") as status:
-        [line] = [line for line in status if line.startswith("VmRSS")]
+        [line] = [line for line in status if line.startswith("VmHWM")]
     return int(line.split()[1]) * 1024
 
 
@@ -176,10 +180,22 @@ def test_a_socket_that_is_too_old_says_so_in_the_protocols_own_words(bridge):
     begun = time.monotonic()
     with door.talk() as talk:
         talk.turn("say hi").completed()
-        eventually(lambda: time.monotonic() - begun > 1.2, what="old age")
-        error = talk.turn("say hi").errs(400, "websocket_connection_limit_reached")["error"]
-        assert error["type"] == "invalid_request_error"
+        event = talk.event()
+        assert 0.9 < time.monotonic() - begun < 3
+        error = event["error"]
+        assert (event["type"], event["status"], error["type"], error["code"]) == ("error", 400, "invalid_request_error", "websocket_connection_limit_reached")
         assert error["message"].startswith("Responses websocket connection limit reached")
+        assert talk.closed()[0] == 1000
+    assert len(door.upstream.asked) == 1
+
+
+def test_what_waits_when_the_socket_grows_old_is_refused_and_what_runs_is_finished(bridge):
+    door = bridge(stories.text("a b c d e f g h", pace=0.25), max_age="1s")
+    with door.talk() as talk:
+        talk.create("runs").create("waits")
+        ended = talk.turns(2)
+        kinds = sorted(turn.terminal["type"] for _, turn in ended)
+        assert kinds == ["error", "response.completed"], kinds
     assert len(door.upstream.asked) == 1
 
 

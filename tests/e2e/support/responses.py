@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import configs, tokens
-from .gate import Gate, toml
+from . import configs, responses_story as stories, tokens
+from .gate import Gate
 from .raw import ask, request
 from .responses_socket import Talk
 from .responses_story import Story
@@ -39,12 +40,51 @@ def config(upstream: str, files: dict[str, Path], *, top: dict | None = None, se
 
 
 def scenes(told: tuple[Story, ...]) -> str:
-    """The same stories as the mock reads them: a scene for each request, in order."""
-    return toml({"scene": [scene(story) for story in told]})
+    """The same stories as the mock reads them: a scene for each request, in order, and then what the upstream says by itself."""
+    plays = [{"times": 1, **scene(story)} for story in told] + [scene(stories.text())]
+    return "\n".join("[[scene]]\n" + "".join(f"{name} = {inline(value)}\n" for name, value in play.items()) for play in plays)
+
+
+def inline(value) -> str:
+    if isinstance(value, bool):
+        return json.dumps(value)
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{json.dumps(name)} = {inline(part)}" for name, part in value.items() if part is not None) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(inline, value)) + "]"
+    return json.dumps(value)
 
 
 def scene(story: Story) -> dict:
-    return {"kind": story.kind.replace(" ", "-"), **{name: value for name, value in story.told.items() if value is not None}}
+    told = story.told
+    usage = {"input": 42, "output": 7, "cached": 10, "reasoning": 3}
+    after = [{"text": told["after"]}] if told.get("after") else []
+    match story.kind:
+        case "text":
+            wait = [{"wait_ms": int(told["think"] * 1000)}] if told["think"] else []
+            return {"pace_ms": int(told["pace"] * 1000), "usage": usage, "steps": [*wait, {"text": told["text"]}]}
+        case "call":
+            return {"usage": usage, "steps": [{"call": {"name": told["name"], "arguments": told["arguments"]}}]}
+        case "refused":
+            body = {"error": told["error"]} if "error" in told else told["body"]
+            return {"answer": {"status": {"code": told["status"], "headers": told["headers"], "body": body}}}
+        case "failed":
+            return {"steps": [*after, {"failed": {"code": told["code"], "message": told["message"]}}]}
+        case "incomplete":
+            return {"usage": usage, "steps": [*after, {"incomplete": told["reason"]}]}
+        case "flat error":
+            return {"steps": [*after, {"error": {"code": told["code"], "message": told["message"]}}]}
+        case "without end":
+            return {"steps": [*after, "end"]}
+        case "reset":
+            return {"steps": [*after, "reset"]}
+        case "reset before head":
+            return {"answer": "unreachable"}
+        case "silent":
+            return {"answer": "head_timeout"} if told["before_head"] else {"steps": [*after, "silence"]}
+        case "plain json":
+            return {"answer": {"json": told["body"]}}
+    raise AssertionError(f"no scene says {story.kind!r}")
 
 
 @dataclass

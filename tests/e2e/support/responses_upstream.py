@@ -45,6 +45,8 @@ class Asked:
     body: dict | None
     at: float
     left_at: float | None = None
+    # How many events have been written.
+    told: int = 0
     answered: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -261,6 +263,7 @@ class Stream(Teller):
         self.last = event
         if self.streams:
             self.write(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode())
+            self.asked.told += 1
 
     def write(self, data: bytes) -> None:
         if not self.headed:
