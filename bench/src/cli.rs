@@ -3,9 +3,10 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum as _};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::load::Scenario;
+use crate::responses::{self, ResponsesOptions};
 
 /// Measures the gate beside nginx and HAProxy in one interleaved run.
 #[derive(Debug, Parser)]
@@ -24,6 +25,10 @@ pub(crate) enum Command {
     Load(LoadOptions),
     /// What a decision costs by the kind of its credential, and how quickly live sessions are revoked.
     Inside(InsideOptions),
+    /// Measure the Responses bridge beside others, and print the table.
+    Responses(ResponsesOptions),
+    /// Serve the upstream of `responses` until standard input ends.
+    ResponsesUpstream(responses::UpstreamOptions),
     /// Serve the echo upstream and the verifier until standard input ends.
     Upstream(UpstreamOptions),
 }
@@ -115,9 +120,9 @@ pub(crate) struct UpstreamOptions {
     pub(crate) secret: String,
 }
 
-/// The name of a scenario, as on the command line.
-pub(crate) fn name(scenario: Scenario) -> String {
-    scenario
+/// The name of a value, as on the command line.
+pub(crate) fn name(value: impl ValueEnum + Copy) -> String {
+    value
         .to_possible_value()
         .map_or_else(String::new, |value| value.get_name().to_owned())
 }

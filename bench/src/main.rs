@@ -22,6 +22,7 @@ mod peers;
 mod poll;
 mod process;
 mod report;
+mod responses;
 mod run;
 mod syscalls;
 mod targets;
@@ -37,6 +38,7 @@ use serde_json::json;
 
 use crate::cli::{Cli, Command, LoadOptions, RunOptions, name};
 use crate::load::{Ready, Scenario, Target, idle};
+use crate::responses::ResponsesOptions;
 use crate::token::Minter;
 
 fn main() -> Result<()> {
@@ -44,6 +46,11 @@ fn main() -> Result<()> {
         Command::Run(options) => measure(options),
         Command::Load(options) => load_once(&options),
         Command::Inside(options) => inside::run(&options),
+        Command::Responses(options) => measure_responses(options),
+        Command::ResponsesUpstream(options) => {
+            run::raise_file_limit()?;
+            responses::serve(&options.port)
+        }
         Command::Upstream(options) => {
             run::raise_file_limit()?;
             upstream::serve(&options.echo, options.verifier, options.secret.as_bytes())
@@ -59,6 +66,17 @@ fn measure(options: RunOptions) -> Result<()> {
         std::fs::write(&file, format!("{all:#}\n")).with_context(|| file.display().to_string())?;
     }
     print!("{}", report::markdown(&samples));
+    Ok(())
+}
+
+fn measure_responses(options: ResponsesOptions) -> Result<()> {
+    let file = options.json.clone();
+    let samples = responses::run(options)?;
+    if let Some(file) = file {
+        let all = samples.json();
+        std::fs::write(&file, format!("{all:#}\n")).with_context(|| file.display().to_string())?;
+    }
+    print!("{}", samples.markdown());
     Ok(())
 }
 

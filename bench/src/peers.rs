@@ -227,8 +227,13 @@ impl Drop for Running {
 
 /// A command that will run on one core and end when this program does.
 pub(crate) fn on_core(core: usize) -> Command {
+    on_cores(&core.to_string())
+}
+
+/// The same on several, as `taskset` lists them.
+pub(crate) fn on_cores(cores: &str) -> Command {
     let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "TERM", "taskset", "-c", &core.to_string()]);
+    command.args(["--pdeathsig", "TERM", "taskset", "-c", cores]);
     command
 }
 

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from support import appserver, browser as browser_, certs as certs_, configs, upstreams
+from support import appserver, browser as browser_, certs as certs_, configs, responses, tokens, upstreams
 from support.gate import Gate, toml
 from support.process import Process
+from support.responses_clients import Codex
+from support.responses_upstream import Upstream
 from support.service import Service
 
 
@@ -127,6 +129,41 @@ def service():
             return made
 
         yield start
+
+
+@pytest.fixture
+def model():
+    """A scripted upstream of the Responses API."""
+    upstream = Upstream(responses.UPSTREAM_KEY)
+    yield upstream
+    upstream.close()
+
+
+@pytest.fixture
+def bridge(gate, files, model, tmp_path):
+    """Starts a gate with a Responses bridge: `bridge(*stories, by=…, **settings)`, told by the upstream over HTTP, by its socket, or by the mock."""
+
+    def start(*told, by: str = "http", top=None, session=None, limits=None, more=None, operators=None,
+              **settings) -> responses.Bridge:
+        if by == "mock" and not responses.REFERENCE:
+            path = tmp_path / "scenes.toml"
+            path.write_text(responses.scenes(told))
+            settings = {"mock": "inject", "scenes": path, **settings}
+        else:
+            model.tell(*told)
+        built = responses.config(model.ws_url if by == "socket" else model.url, files, top=top, session=session, limits=limits, more=more, **settings)
+        if operators:
+            built["verifier"]["operators"] = {"kind": "capability-token", "tokens_file": operators, "scopes": ["portcullis:admin"]}
+        if responses.REFERENCE:
+            return responses.Bridge(None, model, responses.UPSTREAM_KEY, built, by)
+        return responses.Bridge(gate(built), model, tokens.ALICE, built, by)
+
+    return start
+
+
+@pytest.fixture
+def codex(tmp_path):
+    return Codex(tmp_path / "codex-home")
 
 
 @pytest.fixture
