@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::across::AcrossOptions;
 use crate::load::Scenario;
 use crate::responses::{self, ResponsesOptions};
 
@@ -25,6 +26,8 @@ pub(crate) enum Command {
     Load(LoadOptions),
     /// What a decision costs by the kind of its credential, and how quickly live sessions are revoked.
     Inside(InsideOptions),
+    /// How quickly an operator's revocation ends a session, at the same gate and at another one.
+    Across(AcrossOptions),
     /// Measure the Responses bridge beside others, and print the table.
     Responses(ResponsesOptions),
     /// Serve the upstream of `responses` until standard input ends.

@@ -14,6 +14,7 @@
     reason = "the results go to a terminal"
 )]
 
+mod across;
 mod cli;
 mod figures;
 mod inside;
@@ -46,6 +47,7 @@ fn main() -> Result<()> {
         Command::Run(options) => measure(options),
         Command::Load(options) => load_once(&options),
         Command::Inside(options) => inside::run(&options),
+        Command::Across(options) => across::run(&options),
         Command::Responses(options) => measure_responses(options),
         Command::ResponsesUpstream(options) => {
             run::raise_file_limit()?;

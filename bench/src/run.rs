@@ -270,7 +270,7 @@ fn programs(options: &RunOptions, site: &Site) -> Vec<String> {
 }
 
 /// The gate as built by the same `cargo build --release`.
-fn beside_us() -> PathBuf {
+pub(crate) fn beside_us() -> PathBuf {
     std::env::current_exe()
         .unwrap_or_default()
         .with_file_name("portcullis")

@@ -222,6 +222,10 @@ pub(crate) fn default_folder() -> Option<PathBuf> {
 mod tests {
     use super::*;
 
+    fn outside() -> Outside {
+        Outside::new(crate::run::runtime().expect("a runtime").handle().clone())
+    }
+
     #[test]
     fn the_next_run_finds_the_token_of_the_first() {
         let folder = tempfile::tempdir().expect("a folder");
@@ -237,7 +241,7 @@ mod tests {
     fn it_serves_the_page_the_echo_and_the_trials() {
         let folder = tempfile::tempdir().expect("a folder");
         let run = FirstRun::prepare(Some(folder.path())).expect("prepared");
-        let settings = run.settings(&Overrides::default()).expect("settings");
+        let settings = run.settings(&Overrides::default(), &outside()).expect("settings");
         let auth = |path: &str| {
             let found = settings
                 .gate
@@ -262,7 +266,7 @@ mod tests {
             auth_required: Some(false),
             ..Overrides::default()
         };
-        let settings = run.settings(&overrides).expect("settings");
+        let settings = run.settings(&overrides, &outside()).expect("settings");
         let is_open = |route: &Route| matches!(route.policy.auth(), Auth::Off);
         assert!(settings.gate.routes.iter().all(is_open));
     }

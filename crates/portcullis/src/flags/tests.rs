@@ -37,7 +37,9 @@ fn serve(line: &str, required: Option<bool>) -> anyhow::Result<Settings> {
         listeners: listeners(&args)?,
         ..Overrides::default()
     };
-    settings(&args, &overrides)
+    let runtime = crate::run::runtime().expect("a runtime");
+    let outside = Outside::new(runtime.handle().clone());
+    settings(&args, &overrides, &outside)
 }
 
 fn refusal(line: &str, required: Option<bool>) -> String {
