@@ -15,9 +15,14 @@ pub const PERMIT_WAIT: Duration = Duration::from_secs(10);
 /// How far a connection has come.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Life {
-    Open { until: Moment },
+    Open {
+        until: Moment,
+    },
     /// No turn begins any more.
-    Leaving { why: Why, until: Moment },
+    Leaving {
+        why: Why,
+        until: Moment,
+    },
     Over,
 }
 
@@ -69,8 +74,7 @@ impl Machine {
             Life::Open { .. } | Life::Leaving { .. } => {}
             Life::Over => return,
         }
-        let is_unanswered =
-            |one: &Running| one.asked_until().is_some_and(|until| until <= now);
+        let is_unanswered = |one: &Running| one.asked_until().is_some_and(|until| until <= now);
         while let Some(place) = self.running.iter().position(is_unanswered) {
             self.give_up_asking(place, now);
         }
@@ -93,7 +97,10 @@ impl Machine {
         };
         let keepalive = self.rules.terms.keepalive;
         let turns = self.running.iter().flat_map(|running| {
-            [Some(running.turn.told().after(keepalive)), running.asked_until()]
+            [
+                Some(running.turn.told().after(keepalive)),
+                running.asked_until(),
+            ]
         });
         turns.flatten().chain([life]).min()
     }

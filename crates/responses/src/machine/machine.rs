@@ -147,7 +147,9 @@ impl Machine {
         let bytes = self.pending_bytes + frame.len();
         let work = match self.life.refusal() {
             Some(fault) => Work::Answer(fault),
-            None if bytes > self.rules.terms.pending_bytes => return Err(misread(Fault::QueueFull)),
+            None if bytes > self.rules.terms.pending_bytes => {
+                return Err(misread(Fault::QueueFull));
+            }
             None => Work::Turn(Waiting {
                 id: self.next_turn(),
                 frame: frame.clone(),

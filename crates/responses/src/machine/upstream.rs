@@ -40,8 +40,9 @@ impl Machine {
         let Some(lane) = self.lanes.find(name.as_deref()) else {
             return;
         };
-        let is_of_lane =
-            |one: &Running| one.turn.lane() == lane.as_ref() && matches!(one.stage, Stage::Started(_));
+        let is_of_lane = |one: &Running| {
+            one.turn.lane() == lane.as_ref() && matches!(one.stage, Stage::Started(_))
+        };
         let turn = self.running.iter().position(is_of_lane);
         match (turn, head.kind) {
             // About the connection, or a response that is over.
