@@ -78,6 +78,7 @@ impl Machine {
         while let Some(place) = self.running.iter().position(is_unanswered) {
             self.give_up_asking(place, now);
         }
+        self.successors.tick(now);
         let keepalive = self.rules.terms.keepalive;
         for running in &mut self.running {
             if running.turn.told().after(keepalive) <= now {
@@ -102,13 +103,15 @@ impl Machine {
                 running.asked_until(),
             ]
         });
-        turns.flatten().chain([life]).min()
+        let successors = self.successors.deadline();
+        turns.flatten().chain([life]).chain(successors).min()
     }
 
     /// The client is gone. What is to be done is only to be reported.
     pub fn leave(&mut self, now: Moment) {
         self.life = Life::Over;
         self.lanes.clear();
+        self.successors.clear();
         for running in &mut self.running {
             running.turn.cancel();
         }
@@ -142,6 +145,7 @@ impl Machine {
         }
         let until = now.after(self.rules.terms.grace);
         self.life = Life::Leaving { why, until };
+        self.successors.clear();
         let bytes = self.lanes.refuse_all(&why.fault());
         self.pending_bytes = self.pending_bytes.saturating_sub(bytes);
         self.go_on(now);

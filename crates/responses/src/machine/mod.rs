@@ -33,6 +33,7 @@ mod lanes;
 mod life;
 mod machine;
 mod steer;
+mod successors;
 mod terms;
 mod turns;
 mod upstream;

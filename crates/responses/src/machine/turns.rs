@@ -76,7 +76,11 @@ impl Machine {
         loop {
             let running = &self.running;
             let has_place = running.len() < MOST_IN_FLIGHT;
-            let is_busy = |lane: &Lane| running.iter().any(|one| one.turn.lane() == lane.as_ref());
+            let successors = &self.successors;
+            let is_busy = |lane: &Lane| {
+                running.iter().any(|one| one.turn.lane() == lane.as_ref())
+                    || successors.is_due(lane)
+            };
             match self.lanes.pop(has_place, is_busy) {
                 Some(Queued {
                     lane,
