@@ -2,7 +2,7 @@
 //!
 //! A [`Bridge`] speaks the WebSocket mode of the Responses API to its clients, and plain `POST` beside it.
 //! Its upstream is HTTP with server-sent events, a WebSocket that speaks the same protocol, or the
-//! mock.
+//! [`mock`].
 //!
 //! ```text
 //!   client ─▶ wire ─▶ driver ─▶ machine ─▶ prepare ─▶ upstream: HTTP, WebSocket, mock
@@ -15,13 +15,13 @@
 //! - [`upstream`] is who answers, and [`Failure`] how it can fail.
 //! - [`Permit`] decides about each turn anew, and is told what it cost.
 
-
 mod driver;
 mod error;
 mod event;
 mod failure;
 mod json;
 pub mod machine;
+pub mod mock;
 
 mod prepare;
 mod service;
@@ -31,14 +31,13 @@ mod turn;
 pub mod upstream;
 mod wire;
 
-
-
 pub use self::error::ConfigError;
 pub use self::failure::Failure;
 pub use self::json::Text;
 pub use self::machine::{Ask, Remembers, Rules, Terms};
 pub use self::prepare::{
-    AliasRule, Aliases, Case, ForwardedHeaders, JoinInstructions, ModelPolicy, Preparation, Template,
+    AliasRule, Aliases, Case, ForwardedHeaders, JoinInstructions, ModelPolicy, Preparation,
+    Template,
 };
 
 pub use self::service::{

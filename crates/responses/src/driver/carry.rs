@@ -137,13 +137,14 @@ impl Driver {
 
     fn poll_asks(&mut self, cx: &mut Context<'_>) -> bool {
         let mut answers = Vec::new();
-        self.asks.retain_mut(|asked| match asked.answer.as_mut().poll(cx) {
-            Poll::Pending => true,
-            Poll::Ready(answer) => {
-                answers.push((asked.id, answer));
-                false
-            }
-        });
+        self.asks
+            .retain_mut(|asked| match asked.answer.as_mut().poll(cx) {
+                Poll::Pending => true,
+                Poll::Ready(answer) => {
+                    answers.push((asked.id, answer));
+                    false
+                }
+            });
         let has_moved = !answers.is_empty();
         for (id, answer) in answers {
             match answer {
@@ -206,7 +207,10 @@ impl Driver {
     /// Waits for the next deadline. The timer is set anew only when it fires or would fire too late: each
     /// event moves a deadline back, and none of them should cost a timer.
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
-        let machine = self.machine.deadline().map(|moment| self.origin + moment.elapsed());
+        let machine = self
+            .machine
+            .deadline()
+            .map(|moment| self.origin + moment.elapsed());
         let stall = self.stalled.map(|since| since + MOST_STALL);
         let Some(until) = machine.into_iter().chain(stall).min() else {
             return false;

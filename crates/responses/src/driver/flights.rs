@@ -77,7 +77,8 @@ impl Flights {
     }
 
     pub(super) fn poll_heard(&mut self, cx: &mut Context<'_>) -> Poll<Heard> {
-        self.partings.retain_mut(|parting| parting.as_mut().poll(cx).is_pending());
+        self.partings
+            .retain_mut(|parting| parting.as_mut().poll(cx).is_pending());
         let count = self.flights.len();
         for step in 0..count {
             let place = (self.first + step) % count;

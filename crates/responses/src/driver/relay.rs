@@ -175,7 +175,9 @@ fn poll_write(
         }
         if let Some(text) = outbox.pop_front() {
             *is_flushed = false;
-            socket.as_mut().start_send(Message::Text(text.into_utf8()))?;
+            socket
+                .as_mut()
+                .start_send(Message::Text(text.into_utf8()))?;
         }
     }
     if !*is_flushed {

@@ -216,10 +216,7 @@ mod tests {
             (r#"[{"role":"user","content":"stop"}]"#, true),
             (r#"[{"type":"message","role":"user","content":[]}]"#, true),
             (r#"[{"role":"developer","content":"stop"}]"#, false),
-            (
-                r#"[{"type":"function_call_output","role":"user"}]"#,
-                false,
-            ),
+            (r#"[{"type":"function_call_output","role":"user"}]"#, false),
             ("[]", false),
             ("{}", false),
         ] {

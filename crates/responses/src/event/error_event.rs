@@ -144,9 +144,7 @@ impl ErrorEvent {
         let mut event = Fields::default();
         event.set("type", Cow::Owned(raw("error")));
         for key in ["code", "message", "param"] {
-            let part = error
-                .get(key)
-                .map_or_else(|| raw(&()), ToOwned::to_owned);
+            let part = error.get(key).map_or_else(|| raw(&()), ToOwned::to_owned);
             event.set(key, Cow::Owned(part));
         }
         event.set("sequence_number", Cow::Owned(raw(&sequence)));
@@ -179,8 +177,10 @@ impl ErrorEvent {
 
 /// The headers of an upstream's answer that a client can do something with.
 fn is_told(name: &str) -> bool {
-    matches!(name, "retry-after" | "retry-after-ms" | "x-request-id" | "x-should-retry")
-        || name.starts_with("x-ratelimit-")
+    matches!(
+        name,
+        "retry-after" | "retry-after-ms" | "x-request-id" | "x-should-retry"
+    ) || name.starts_with("x-ratelimit-")
         || name.starts_with("x-codex-")
 }
 
@@ -272,7 +272,8 @@ mod tests {
         headers.insert("retry-after", "3".parse().unwrap());
         headers.insert("x-ratelimit-remaining-requests", "0".parse().unwrap());
         headers.insert("set-cookie", "a=b".parse().unwrap());
-        let body = br#"{"error":{"message":"slow down","type":"requests","code":"x","extra":1.50}}"#;
+        let body =
+            br#"{"error":{"message":"slow down","type":"requests","code":"x","extra":1.50}}"#;
         let error = ErrorEvent::of_answer(StatusCode::TOO_MANY_REQUESTS, &headers, body);
         let headers = json!({"retry-after": "3", "x-ratelimit-remaining-requests": "0"});
         assert_eq!(
@@ -330,15 +331,30 @@ mod tests {
     #[test]
     fn an_error_among_events_gets_the_status_that_its_code_and_type_stand_for() {
         for (event, status) in [
-            (json!({"code": "server_error", "message": "m", "param": null}), 500),
+            (
+                json!({"code": "server_error", "message": "m", "param": null}),
+                500,
+            ),
             (json!({"code": null, "message": "m"}), 500),
             (json!({"code": "rate_limit_exceeded", "message": "m"}), 429),
             (json!({"code": "invalid_prompt", "message": "m"}), 400),
-            (json!({"code": "context_length_exceeded", "message": "m"}), 400),
+            (
+                json!({"code": "context_length_exceeded", "message": "m"}),
+                400,
+            ),
             (json!({"code": "server_is_overloaded", "message": "m"}), 503),
-            (json!({"error": {"type": "invalid_request_error", "message": "m"}}), 400),
-            (json!({"status": 418, "error": {"type": "x", "message": "m"}}), 418),
-            (json!({"status": 200, "error": {"type": "x", "message": "m"}}), 500),
+            (
+                json!({"error": {"type": "invalid_request_error", "message": "m"}}),
+                400,
+            ),
+            (
+                json!({"status": 418, "error": {"type": "x", "message": "m"}}),
+                418,
+            ),
+            (
+                json!({"status": 200, "error": {"type": "x", "message": "m"}}),
+                500,
+            ),
         ] {
             let text = event.to_string();
             let error = ErrorEvent::of_event(&Fields::parse(&text).unwrap());

@@ -34,7 +34,11 @@ impl Fault {
     /// stops at once on 400, and comes back on all others.
     pub(crate) fn told(&self) -> ErrorEvent {
         match self {
-            Self::Binary => invalid("invalid_message", None, "Messages must be text, not binary."),
+            Self::Binary => invalid(
+                "invalid_message",
+                None,
+                "Messages must be text, not binary.",
+            ),
             Self::ConnectionLimit => invalid(
                 "websocket_connection_limit_reached",
                 None,
@@ -56,7 +60,10 @@ impl Fault {
             Self::ModelForbidden(model) => invalid(
                 "model_not_found",
                 Some("model"),
-                &format!("The requested model '{}' is not available here.", cut(model)),
+                &format!(
+                    "The requested model '{}' is not available here.",
+                    cut(model)
+                ),
             ),
             Self::NotAnObject => invalid("invalid_json", None, "The message is not an object."),
             Self::NotJson(why) => invalid(
@@ -96,7 +103,11 @@ impl Fault {
                 "Responses websocket stream limit reached (32 streams). Use one of them, or create a \
                  new websocket connection.",
             ),
-            Self::TypeMissing => invalid("missing_required_parameter", Some("type"), "'type' is missing."),
+            Self::TypeMissing => invalid(
+                "missing_required_parameter",
+                Some("type"),
+                "'type' is missing.",
+            ),
             Self::TypeUnknown(kind) => invalid(
                 "invalid_value",
                 Some("type"),
@@ -161,7 +172,12 @@ mod tests {
                 r#""previous_response_id""#,
                 Some("Previous response with id 'resp_1' not found."),
             ),
-            (Fault::LaneMalformed, "invalid_stream_id", r#""stream_id""#, None),
+            (
+                Fault::LaneMalformed,
+                "invalid_stream_id",
+                r#""stream_id""#,
+                None,
+            ),
             (
                 Fault::TooManyLanes,
                 "websocket_stream_limit_reached",
@@ -181,7 +197,7 @@ mod tests {
             let text = fault.told().text(None, None);
             let event: serde_json::Value = serde_json::from_str(&text).unwrap();
             assert_eq!(event["type"], "error");
-            assert_eq!(event["status"], 400, "{text}");
+            assert_eq!(event["status"], 400, "{text:?}");
             assert_eq!(event["error"]["type"], "invalid_request_error");
             assert_eq!(event["error"]["code"], code);
             assert_eq!(event["error"]["param"].to_string(), param);

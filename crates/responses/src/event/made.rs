@@ -101,7 +101,9 @@ impl NoUsage {
             input_tokens: 0,
             input_tokens_details: CachedTokens { cached_tokens: 0 },
             output_tokens: 0,
-            output_tokens_details: ReasoningTokens { reasoning_tokens: 0 },
+            output_tokens_details: ReasoningTokens {
+                reasoning_tokens: 0,
+            },
             total_tokens: 0,
         }
     }

@@ -183,7 +183,10 @@ mod tests {
     fn an_event_is_known_by_its_type_wherever_it_stands() {
         for (text, kind) in [
             (r#"{"type":"response.created"}"#, Kind::Created),
-            (r#"{"a":[1,{"type":"x"}],"type":"response.completed"}"#, Kind::Completed),
+            (
+                r#"{"a":[1,{"type":"x"}],"type":"response.completed"}"#,
+                Kind::Completed,
+            ),
             (r#"{"type":"response.failed"}"#, Kind::Failed),
             (r#"{"type":"response.incomplete"}"#, Kind::Incomplete),
             (r#"{"type":"error"}"#, Kind::Error),
@@ -215,10 +218,8 @@ mod tests {
 
     #[test]
     fn a_response_of_another_form_has_no_parts() {
-        let raw: Box<RawValue> = serde_json::from_str(
-            r#"{"id":5,"created_at":1.5,"usage":"much"}"#,
-        )
-        .unwrap();
+        let raw: Box<RawValue> =
+            serde_json::from_str(r#"{"id":5,"created_at":1.5,"usage":"much"}"#).unwrap();
         let body = Body::read(&raw);
         assert_eq!(body.id, None);
         assert_eq!(body.usage, None);

@@ -11,7 +11,10 @@ pub(crate) use self::telling::Telling;
 
 /// How an upstream failed a turn.
 #[derive(Clone, Debug)]
-#[expect(clippy::exhaustive_enums, reason = "how a new one is told must be decided")]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "how a new one is told must be decided"
+)]
 pub enum Failure {
     /// It took the gate's own credential for a bad one.
     CredentialRefused,

@@ -33,10 +33,9 @@ impl Failure {
                 502,
                 "The upstream answered with something that is no stream of events.",
             )),
-            Self::Unreachable { .. } => Telling::Error(ErrorEvent::server(
-                502,
-                "The upstream cannot be reached.",
-            )),
+            Self::Unreachable { .. } => {
+                Telling::Error(ErrorEvent::server(502, "The upstream cannot be reached."))
+            }
             Self::Ended => {
                 Telling::Failed("The upstream's stream ended before the response was complete.")
             }

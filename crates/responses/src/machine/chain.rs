@@ -78,7 +78,10 @@ impl Chain {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.memories.iter().map(|memory| memory.history.bytes).sum()
+        self.memories
+            .iter()
+            .map(|memory| memory.history.bytes)
+            .sum()
     }
 }
 

@@ -20,6 +20,7 @@ impl Machine {
         self.actions.push_back(Action::Report(Box::new(report)));
         let lane = running.lane();
         if self.is_relayed() {
+            self.successors.expect(&lane, now);
             let models = running.turn.models().clone();
             self.last_models.insert(lane.clone(), models);
         }

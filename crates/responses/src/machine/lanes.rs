@@ -3,9 +3,9 @@
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
+use super::TurnId;
 use super::chain::Lane;
 use super::terms::{MOST_NAMES, MOST_QUEUED};
-use super::TurnId;
 use crate::event::Fault;
 use crate::json::Text;
 use crate::prepare::Models;

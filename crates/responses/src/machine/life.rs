@@ -15,9 +15,14 @@ pub const PERMIT_WAIT: Duration = Duration::from_secs(10);
 /// How far a connection has come.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Life {
-    Open { until: Moment },
+    Open {
+        until: Moment,
+    },
     /// No turn begins any more.
-    Leaving { why: Why, until: Moment },
+    Leaving {
+        why: Why,
+        until: Moment,
+    },
     Over,
 }
 
@@ -69,11 +74,11 @@ impl Machine {
             Life::Open { .. } | Life::Leaving { .. } => {}
             Life::Over => return,
         }
-        let is_unanswered =
-            |one: &Running| one.asked_until().is_some_and(|until| until <= now);
+        let is_unanswered = |one: &Running| one.asked_until().is_some_and(|until| until <= now);
         while let Some(place) = self.running.iter().position(is_unanswered) {
             self.give_up_asking(place, now);
         }
+        self.successors.tick(now);
         let keepalive = self.rules.terms.keepalive;
         for running in &mut self.running {
             if running.turn.told().after(keepalive) <= now {
@@ -93,15 +98,20 @@ impl Machine {
         };
         let keepalive = self.rules.terms.keepalive;
         let turns = self.running.iter().flat_map(|running| {
-            [Some(running.turn.told().after(keepalive)), running.asked_until()]
+            [
+                Some(running.turn.told().after(keepalive)),
+                running.asked_until(),
+            ]
         });
-        turns.flatten().chain([life]).min()
+        let successors = self.successors.deadline();
+        turns.flatten().chain([life]).chain(successors).min()
     }
 
     /// The client is gone. What is to be done is only to be reported.
     pub fn leave(&mut self, now: Moment) {
         self.life = Life::Over;
         self.lanes.clear();
+        self.successors.clear();
         for running in &mut self.running {
             running.turn.cancel();
         }
@@ -135,6 +145,7 @@ impl Machine {
         }
         let until = now.after(self.rules.terms.grace);
         self.life = Life::Leaving { why, until };
+        self.successors.clear();
         let bytes = self.lanes.refuse_all(&why.fault());
         self.pending_bytes = self.pending_bytes.saturating_sub(bytes);
         self.go_on(now);

@@ -8,6 +8,7 @@ use portcullis_boundary::clock::{Moment, Timestamp};
 use super::chain::{Chain, Lane};
 use super::lanes::{Lanes, Queued, Waiting, Work};
 use super::life::Life;
+use super::successors::Successors;
 use super::turns::Running;
 use super::{Action, Frame, Ids, Rules, TurnId};
 use crate::event::{ClientEvent, Create, Fault, Misread};
@@ -24,6 +25,7 @@ pub struct Machine {
     pub(super) chain: Chain,
     pub(super) life: Life,
     pub(super) actions: VecDeque<Action>,
+    pub(super) successors: Successors,
     /// The models of each lane's last turn, for turns that an upstream begins by itself.
     pub(super) last_models: HashMap<Lane, Models>,
     /// The bytes of messages whose turns are not over.
@@ -60,6 +62,7 @@ impl Machine {
             running: Vec::new(),
             actions: VecDeque::new(),
             last_models: HashMap::new(),
+            successors: Successors::default(),
             pending_bytes: 0,
             ids: Ids::new(seed),
             opened: now,
@@ -147,7 +150,9 @@ impl Machine {
         let bytes = self.pending_bytes + frame.len();
         let work = match self.life.refusal() {
             Some(fault) => Work::Answer(fault),
-            None if bytes > self.rules.terms.pending_bytes => return Err(misread(Fault::QueueFull)),
+            None if bytes > self.rules.terms.pending_bytes => {
+                return Err(misread(Fault::QueueFull));
+            }
             None => Work::Turn(Waiting {
                 id: self.next_turn(),
                 frame: frame.clone(),

@@ -19,7 +19,10 @@ pub struct Rules {
 
 /// Whose memory a turn goes on from.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-#[expect(clippy::exhaustive_enums, reason = "each changes what upstreams are told")]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "each changes what upstreams are told"
+)]
 pub enum Remembers {
     /// Ours alone: the upstream is HTTP, and knows nothing of earlier turns.
     #[default]

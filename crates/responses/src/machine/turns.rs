@@ -76,10 +76,20 @@ impl Machine {
         loop {
             let running = &self.running;
             let has_place = running.len() < MOST_IN_FLIGHT;
-            let is_busy = |lane: &Lane| running.iter().any(|one| one.turn.lane() == lane.as_ref());
+            let successors = &self.successors;
+            let is_busy = |lane: &Lane| {
+                running.iter().any(|one| one.turn.lane() == lane.as_ref())
+                    || successors.is_due(lane)
+            };
             match self.lanes.pop(has_place, is_busy) {
-                Some(Queued { lane, work: Work::Turn(waiting) }) => self.ask(lane, waiting, now),
-                Some(Queued { lane, work: Work::Answer(fault) }) => {
+                Some(Queued {
+                    lane,
+                    work: Work::Turn(waiting),
+                }) => self.ask(lane, waiting, now),
+                Some(Queued {
+                    lane,
+                    work: Work::Answer(fault),
+                }) => {
                     self.tell(&fault, lane.as_deref());
                 }
                 None => break,
@@ -132,7 +142,10 @@ impl Machine {
         };
         match self.prepare(&frame) {
             Ok(Start::Upstream(request, started)) => {
-                let keeps = started.history.as_ref().map_or(0, |_| self.rules.terms.chain_bytes);
+                let keeps = started
+                    .history
+                    .as_ref()
+                    .map_or(0, |_| self.rules.terms.chain_bytes);
                 if let Some(running) = self.running.get_mut(place) {
                     running.turn.keep_output(keeps);
                     running.stage = Stage::Started(started);
@@ -222,9 +235,8 @@ impl Machine {
     }
 
     fn asking(&self, id: TurnId) -> Option<usize> {
-        let is_it = |running: &Running| {
-            running.id == id && matches!(running.stage, Stage::Asking { .. })
-        };
+        let is_it =
+            |running: &Running| running.id == id && matches!(running.stage, Stage::Asking { .. });
         self.running.iter().position(is_it)
     }
 }

@@ -2,6 +2,7 @@
 
 use portcullis_boundary::clock::Moment;
 
+use super::chain::Lane;
 use super::turns::{Running, Stage, Started};
 use super::{Action, Machine, Remembers, TurnId};
 use crate::event::{Head, Kind};
@@ -33,6 +34,9 @@ impl Machine {
 
     /// The upstream that is one socket for all lanes sent a message.
     pub fn said(&mut self, text: Text, now: Moment) {
+        if self.life.is_over() {
+            return;
+        }
         let Ok(head) = Head::read(&text) else {
             return self.lost(&Failure::NotAnEvent, now);
         };
@@ -40,28 +44,24 @@ impl Machine {
         let Some(lane) = self.lanes.find(name.as_deref()) else {
             return;
         };
-        let is_of_lane =
-            |one: &Running| one.turn.lane() == lane.as_ref() && matches!(one.stage, Stage::Started(_));
-        let turn = self.running.iter().position(is_of_lane);
+        let turn = self
+            .running
+            .iter()
+            .position(|one| one.turn.lane() == lane.as_ref());
+        let is_started = turn
+            .and_then(|place| self.running.get(place))
+            .is_some_and(|one| matches!(one.stage, Stage::Started(_)));
         match (turn, head.kind) {
-            // About the connection, or a response that is over.
-            (_, Kind::Steer) | (None, Kind::Other | Kind::Error) => self.send(text.clone()),
-            (Some(place), _) => self.pass(place, text.clone(), now),
-            (None, Kind::Created) => {
-                // The upstream goes on by itself with what it was steered with.
-                if let Some(models) = self.last_models.get(&lane).cloned() {
-                    let fresh = self.fresh(now);
-                    let id = self.next_turn();
-                    self.running.push(Running {
-                        id,
-                        turn: Turn::new(Face::Socket, lane, models, fresh, now),
-                        stage: Stage::Started(Started::default()),
-                        bytes: 0,
-                    });
-                    self.pass(self.running.len() - 1, text.clone(), now);
-                }
+            (_, Kind::Steer) => {
+                self.successors.note(&lane, &head.name);
+                self.send(text.clone());
             }
-            (None, _) => {}
+            (Some(place), _) if is_started => self.pass(place, text.clone(), now),
+            // About the connection.
+            (_, Kind::Other) | (None, Kind::Error) => self.send(text.clone()),
+            (None, Kind::Created) => self.succeed(lane, text.clone(), now),
+            // Of a turn that is over; its lane may have another by now.
+            _ => {}
         }
         self.go_on(now);
     }
@@ -73,6 +73,23 @@ impl Machine {
             self.fail(place, failure, now);
         }
         self.go_on(now);
+    }
+
+    /// The upstream goes on by itself with what it was steered with.
+    fn succeed(&mut self, lane: Lane, text: Text, now: Moment) {
+        self.successors.arrived(&lane);
+        let Some(models) = self.last_models.get(&lane).cloned() else {
+            return;
+        };
+        let fresh = self.fresh(now);
+        let id = self.next_turn();
+        self.running.push(Running {
+            id,
+            turn: Turn::new(Face::Socket, lane, models, fresh, now),
+            stage: Stage::Started(Started::default()),
+            bytes: 0,
+        });
+        self.pass(self.running.len() - 1, text, now);
     }
 
     fn pass(&mut self, place: usize, text: Text, now: Moment) {

@@ -140,7 +140,11 @@ mod tests {
             AliasRule::suffix("-mini", Case::Matters, "suffix"),
             AliasRule::prefix("Claude", Case::Ignored, "folded"),
             AliasRule::regex("^o[13](-|$)", Case::Ignored, "regex").unwrap(),
-            AliasRule::exact("exact", Case::Matters, "never: a target is not mapped again"),
+            AliasRule::exact(
+                "exact",
+                Case::Matters,
+                "never: a target is not mapped again",
+            ),
         ]);
         for (name, target) in [
             ("gpt-5", "exact"),

@@ -53,7 +53,9 @@ impl ForwardedHeaders {
         let is_wanted = |name: &HeaderName| {
             let by_prefix = || {
                 let text = name.as_str();
-                self.prefixes.iter().any(|prefix| text.starts_with(&**prefix))
+                self.prefixes
+                    .iter()
+                    .any(|prefix| text.starts_with(&**prefix))
                     && !is_ours(text)
                     && !is_credential(text)
             };
@@ -167,7 +169,12 @@ mod tests {
     #[test]
     fn a_list_of_what_cannot_be_forwarded_is_an_error_of_the_config() {
         for (name, error) in [
-            ("Host", ConfigError::HeaderOurs { name: "Host".into() }),
+            (
+                "Host",
+                ConfigError::HeaderOurs {
+                    name: "Host".into(),
+                },
+            ),
             ("a b", ConfigError::HeaderName { name: "a b".into() }),
             ("*", ConfigError::HeaderName { name: "*".into() }),
         ] {
@@ -179,15 +186,14 @@ mod tests {
     fn betas_of_the_socket_stay_with_the_socket() {
         for (given, left) in [
             ("responses_websockets=2026-02-06", None),
-            (
-                "a=1, responses_websockets=2026-02-06,b=2",
-                Some("a=1, b=2"),
-            ),
+            ("a=1, responses_websockets=2026-02-06,b=2", Some("a=1, b=2")),
             ("a=1", Some("a=1")),
         ] {
             let mut headers = headers(&[("openai-beta", given)]);
             without_socket_betas(&mut headers);
-            let value = headers.get("openai-beta").map(|value| value.to_str().unwrap());
+            let value = headers
+                .get("openai-beta")
+                .map(|value| value.to_str().unwrap());
             assert_eq!(value, left);
         }
     }

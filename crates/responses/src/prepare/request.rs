@@ -99,7 +99,9 @@ impl Prepared<'_> {
 
     /// Whether the upstream is asked to keep the response; it does unless it is told not to.
     pub(crate) fn is_stored(&self) -> bool {
-        self.fields.get("store").is_none_or(|store| store.get() != "false")
+        self.fields
+            .get("store")
+            .is_none_or(|store| store.get() != "false")
     }
 
     /// The request's own items.
@@ -163,7 +165,9 @@ pub(crate) fn is_warm_up(fields: &Fields<'_>) -> bool {
             .get("prompt_cache_options")
             .and_then(|options| Fields::parse(options.get()).ok())
             .is_some_and(|options| {
-                options.get("prewarm").is_some_and(|prewarm| prewarm.get() == "true")
+                options
+                    .get("prewarm")
+                    .is_some_and(|prewarm| prewarm.get() == "true")
             })
     };
     generates == Some("false") || is_prewarm()

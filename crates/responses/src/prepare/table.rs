@@ -42,8 +42,10 @@ impl Preparation {
     /// [`ConfigError::ValueMalformed`] when the value cannot be JSON.
     pub fn force(mut self, field: &str, value: &impl Serialize) -> Result<Self, ConfigError> {
         check_ours(field)?;
-        let value = serde_json::value::to_raw_value(value)
-            .map_err(|_| ConfigError::ValueMalformed { field: field.into() })?;
+        let value =
+            serde_json::value::to_raw_value(value).map_err(|_| ConfigError::ValueMalformed {
+                field: field.into(),
+            })?;
         self.forced.push((field.into(), value));
         Ok(self)
     }
@@ -98,8 +100,16 @@ impl Preparation {
 /// Fields that no table may set or remove: they are what the request is, or how it travels.
 pub(super) fn check_ours(field: &str) -> Result<(), ConfigError> {
     match field {
-        "background" | "generate" | "input" | "model" | "previous_response_id" | "stream"
-        | "stream_id" | "type" => Err(ConfigError::FieldOurs { field: field.into() }),
+        "background"
+        | "generate"
+        | "input"
+        | "model"
+        | "previous_response_id"
+        | "stream"
+        | "stream_id"
+        | "type" => Err(ConfigError::FieldOurs {
+            field: field.into(),
+        }),
         _ => Ok(()),
     }
 }
@@ -110,8 +120,16 @@ mod tests {
 
     #[test]
     fn what_is_the_clients_or_the_bridges_is_neither_forced_nor_removed() {
-        for field in ["stream", "input", "model", "previous_response_id", "generate"] {
-            let error = ConfigError::FieldOurs { field: field.into() };
+        for field in [
+            "stream",
+            "input",
+            "model",
+            "previous_response_id",
+            "generate",
+        ] {
+            let error = ConfigError::FieldOurs {
+                field: field.into(),
+            };
             let forced = Preparation::new().force(field, &true);
             assert_eq!(forced.unwrap_err(), error);
             assert_eq!(Preparation::new().remove(field).unwrap_err(), error);

@@ -133,16 +133,23 @@ mod tests {
             r#"{"instructions":"You are F.","include":["a"],"tool_choice":"auto"}"#,
         )
         .unwrap()
-        .with_header(HeaderName::from_static("originator"), HeaderValue::from_static("f"))
-        .with_header(HeaderName::from_static("version"), HeaderValue::from_static("1"));
+        .with_header(
+            HeaderName::from_static("originator"),
+            HeaderValue::from_static("f"),
+        )
+        .with_header(
+            HeaderName::from_static("version"),
+            HeaderValue::from_static("1"),
+        );
         for detected in [
             r#"{"tool_choice":"none"}"#,
             r#"{"tool_choice":"none","instructions":null}"#,
             r#"{"tool_choice":"none","instructions":""}"#,
         ] {
-            let detected = Template::from_json(detected)
-                .unwrap()
-                .with_header(HeaderName::from_static("version"), HeaderValue::from_static("2"));
+            let detected = Template::from_json(detected).unwrap().with_header(
+                HeaderName::from_static("version"),
+                HeaderValue::from_static("2"),
+            );
             let template = detected.or(fallback.clone());
             assert_eq!(
                 filled(&template, "{}", JoinInstructions::Before),
@@ -185,7 +192,11 @@ mod tests {
             ] {
                 let filled = filled(&template, request, join);
                 let filled = Fields::parse(&filled).unwrap();
-                assert_eq!(filled.string("instructions").unwrap(), expected, "{request}");
+                assert_eq!(
+                    filled.string("instructions").unwrap(),
+                    expected,
+                    "{request}"
+                );
             }
         }
     }
@@ -197,7 +208,9 @@ mod tests {
             (r#"{"stream":true}"#, "stream"),
             (r#"{"previous_response_id":"x"}"#, "previous_response_id"),
         ] {
-            let error = ConfigError::FieldOurs { field: field.into() };
+            let error = ConfigError::FieldOurs {
+                field: field.into(),
+            };
             assert_eq!(Template::from_json(text).unwrap_err(), error);
         }
         let error = Template::from_json("[]").unwrap_err();

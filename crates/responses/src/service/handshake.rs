@@ -15,11 +15,19 @@ pub(super) fn is_asked(headers: &HeaderMap) -> bool {
 }
 
 /// The 101; or the answer to a handshake that is none.
-pub(super) fn accept(headers: &HeaderMap) -> Result<Response<ResponsesBody>, Response<ResponsesBody>> {
+pub(super) fn accept(
+    headers: &HeaderMap,
+) -> Result<Response<ResponsesBody>, Response<ResponsesBody>> {
     if !has_token(headers, &CONNECTION, "upgrade") {
-        return Err(reply::bad_handshake("'Connection' does not include 'upgrade'."));
+        return Err(reply::bad_handshake(
+            "'Connection' does not include 'upgrade'.",
+        ));
     }
-    if headers.get(SEC_WEBSOCKET_VERSION).map(HeaderValue::as_bytes) != Some(b"13") {
+    if headers
+        .get(SEC_WEBSOCKET_VERSION)
+        .map(HeaderValue::as_bytes)
+        != Some(b"13")
+    {
         let message = "The version of the WebSocket protocol is not 13.";
         return Err(reply::no_websocket("bad_handshake", message));
     }
@@ -46,7 +54,9 @@ pub(super) fn accept(headers: &HeaderMap) -> Result<Response<ResponsesBody>, Res
 fn protocol(headers: &HeaderMap) -> Option<HeaderValue> {
     let offered = headers.get(SEC_WEBSOCKET_PROTOCOL)?.to_str().ok()?;
     let first = offered.split(',').next()?.trim();
-    HeaderValue::from_str(first).ok().filter(|first| !first.is_empty())
+    HeaderValue::from_str(first)
+        .ok()
+        .filter(|first| !first.is_empty())
 }
 
 fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {

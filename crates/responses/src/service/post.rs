@@ -78,7 +78,8 @@ impl Reported {
 impl Drop for Reported {
     fn drop(&mut self) {
         self.turn.cancel();
-        self.caller.used(&self.turn.report(Transport::Http, self.now()));
+        self.caller
+            .used(&self.turn.report(Transport::Http, self.now()));
     }
 }
 
@@ -91,7 +92,10 @@ async fn begin(
 ) -> Result<Begun, ErrorEvent> {
     let preparation = &parts.rules.preparation;
     let create = Create::of_body(text).map_err(|fault| fault.told())?;
-    let is_streamed = create.fields.get("stream").is_some_and(|stream| stream.get() == "true");
+    let is_streamed = create
+        .fields
+        .get("stream")
+        .is_some_and(|stream| stream.get() == "true");
     let is_warm_up = is_warm_up(&create.fields);
     let prepared = preparation
         .prepare(create, Way::Plain)
@@ -198,7 +202,10 @@ fn whole(turn: &mut Turn, last: &Text) -> Response<ResponsesBody> {
     };
     // Some upstreams say what they put out as it comes, and not again.
     let is_empty = |raw: &serde_json::value::RawValue| {
-        matches!(raw.get().replace(char::is_whitespace, "").as_str(), "[]" | "null")
+        matches!(
+            raw.get().replace(char::is_whitespace, "").as_str(),
+            "[]" | "null"
+        )
     };
     let body = match Fields::parse(response.get()) {
         Ok(mut body) if body.get("output").is_none_or(is_empty) => {
@@ -229,11 +236,7 @@ fn told(failure: &Failure) -> ErrorEvent {
     }
 }
 
-async fn read<B>(
-    body: B,
-    headers: &HeaderMap,
-    most: usize,
-) -> Result<Text, Response<ResponsesBody>>
+async fn read<B>(body: B, headers: &HeaderMap, most: usize) -> Result<Text, Response<ResponsesBody>>
 where
     B: Body<Data = Bytes> + Send,
     B::Error: fmt::Display,
@@ -260,7 +263,11 @@ where
             }
             Err(_) => {
                 let message = "The body broke off.";
-                return Err(reply::invalid(StatusCode::BAD_REQUEST, "invalid_body", message));
+                return Err(reply::invalid(
+                    StatusCode::BAD_REQUEST,
+                    "invalid_body",
+                    message,
+                ));
             }
         }
     }
@@ -271,8 +278,10 @@ where
 fn pass_headers(from: &HeaderMap, to: &mut HeaderMap) {
     for (name, value) in from {
         let text = name.as_str();
-        let is_passed = matches!(text, "x-request-id" | "x-models-etag" | "x-reasoning-included")
-            || text.starts_with("openai-")
+        let is_passed = matches!(
+            text,
+            "x-request-id" | "x-models-etag" | "x-reasoning-included"
+        ) || text.starts_with("openai-")
             || text.starts_with("x-codex-")
             || text.starts_with("x-ratelimit-");
         if is_passed {

@@ -32,7 +32,13 @@ pub(super) fn json(status: StatusCode, body: String) -> Response<ResponsesBody> 
 /// An error that only HTTP has.
 pub(super) fn invalid(status: StatusCode, code: &str, message: &str) -> Response<ResponsesBody> {
     let kind = "invalid_request_error";
-    error(&ErrorEvent::new(status.as_u16(), kind, Some(code), None, message))
+    error(&ErrorEvent::new(
+        status.as_u16(),
+        kind,
+        Some(code),
+        None,
+        message,
+    ))
 }
 
 pub(super) fn not_found() -> Response<ResponsesBody> {
@@ -43,7 +49,9 @@ pub(super) fn method_not_allowed(allowed: &'static str) -> Response<ResponsesBod
     let message = "This method is not allowed here.";
     let status = StatusCode::METHOD_NOT_ALLOWED;
     let mut response = invalid(status, "method_not_allowed", message);
-    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    response
+        .headers_mut()
+        .insert(ALLOW, HeaderValue::from_static(allowed));
     response
 }
 
@@ -55,7 +63,9 @@ pub(super) fn bad_handshake(message: &str) -> Response<ResponsesBody> {
 pub(super) fn no_websocket(code: &str, message: &str) -> Response<ResponsesBody> {
     let mut response = invalid(StatusCode::UPGRADE_REQUIRED, code, message);
     let version = HeaderValue::from_static("13");
-    response.headers_mut().insert(SEC_WEBSOCKET_VERSION, version);
+    response
+        .headers_mut()
+        .insert(SEC_WEBSOCKET_VERSION, version);
     response
 }
 

@@ -34,7 +34,10 @@ fn events_are_read_as_the_standard_has_them() {
         ("data: [DONE]\n\n", vec!["[DONE]"]),
         ("database: 1\n\ndat: 2\n\n", vec![]),
         ("\n\n\n\ndata: 1\n\n\n\n", vec!["1"]),
-        ("data: ended without an empty line\n", vec!["ended without an empty line"]),
+        (
+            "data: ended without an empty line\n",
+            vec!["ended without an empty line"],
+        ),
         ("data: cut off in its li", vec![]),
         ("data: äöü\n\n", vec!["äöü"]),
         ("", vec![]),

@@ -13,3 +13,6 @@ pub(crate) use self::output::Output;
 pub use self::report::{Terminal, Transport, TurnReport};
 pub(crate) use self::state::{Face, Fresh, Told, Turn};
 pub use self::usage::Usage;
+
+#[cfg(test)]
+mod tests;

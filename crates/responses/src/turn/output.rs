@@ -60,7 +60,11 @@ fn is_unreadable(item: &str) -> bool {
     let Ok(fields) = Fields::parse(item) else {
         return false;
     };
-    let is_encrypted = || fields.string("encrypted_content").is_some_and(|text| !text.is_empty());
+    let is_encrypted = || {
+        fields
+            .string("encrypted_content")
+            .is_some_and(|text| !text.is_empty())
+    };
     fields.string("type").as_deref() == Some("reasoning") && !is_encrypted()
 }
 
@@ -90,7 +94,9 @@ mod tests {
         ] {
             let output = noted(&[r#"{"a":1}"#, r#"{"a":2}"#]);
             let terminal = terminal.map(raw);
-            let segment = output.into_segment(terminal.as_deref(), false, 100).unwrap();
+            let segment = output
+                .into_segment(terminal.as_deref(), false, 100)
+                .unwrap();
             assert_eq!(segment.as_str(), Some(expected));
         }
     }

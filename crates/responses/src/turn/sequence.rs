@@ -50,7 +50,15 @@ mod tests {
     #[test]
     fn numbers_never_fall_whatever_the_upstream_says() {
         let mut sequence = Sequence::default();
-        let said = [Some(5), Some(0), Some(0), None, Some(u64::MAX), Some(MOST), Some(3)];
+        let said = [
+            Some(5),
+            Some(0),
+            Some(0),
+            None,
+            Some(u64::MAX),
+            Some(MOST),
+            Some(3),
+        ];
         let given: Vec<u64> = said.map(|said| sequence.of_upstream(said)).into();
         assert!(given.windows(2).all(|two| two[0] < two[1]), "{given:?}");
         assert_eq!(given[..3], [5, 6, 7]);

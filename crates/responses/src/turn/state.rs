@@ -7,7 +7,9 @@ use serde_json::value::RawValue;
 
 use super::sequence::Sequence;
 use super::{Output, Terminal, Transport, TurnReport, Usage};
-use crate::event::{Body, CreatedAt, ErrorEvent, Head, Kind, Made, NoUsage, ResponseShape, failed_event};
+use crate::event::{
+    Body, CreatedAt, ErrorEvent, Head, Kind, Made, NoUsage, ResponseShape, failed_event,
+};
 use crate::failure::{Failure, Telling};
 use crate::json::{Edits, Fields, Text, raw, string};
 use crate::prepare::{Models, Segment};
@@ -382,6 +384,3 @@ fn without_lane(text: &str) -> Text {
     fields.remove("stream_id");
     fields.write().into()
 }
-
-#[cfg(test)]
-mod tests;

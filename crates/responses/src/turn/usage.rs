@@ -26,7 +26,10 @@ impl Usage {
             input: said.input_tokens,
             cached: said.input_tokens_details.unwrap_or_default().cached_tokens,
             output: said.output_tokens,
-            reasoning: said.output_tokens_details.unwrap_or_default().reasoning_tokens,
+            reasoning: said
+                .output_tokens_details
+                .unwrap_or_default()
+                .reasoning_tokens,
         })
     }
 }

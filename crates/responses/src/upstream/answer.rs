@@ -99,10 +99,8 @@ pub trait Upstream: Send + Sync {
 /// An [`Upstream`] behind a pointer.
 pub trait DynUpstream: Send + Sync {
     /// See [`Upstream::ask`].
-    fn ask(
-        &self,
-        call: Call,
-    ) -> Pin<Box<dyn Future<Output = Result<Answer, Failure>> + Send + '_>>;
+    fn ask(&self, call: Call)
+    -> Pin<Box<dyn Future<Output = Result<Answer, Failure>> + Send + '_>>;
 }
 
 impl<U: Upstream> DynUpstream for U {

@@ -226,7 +226,9 @@ pub(super) fn parse_socket_url(url: &str) -> Result<Uri, ConfigError> {
     url.parse::<Uri>()
         .ok()
         .filter(|uri| {
-            let has_user = uri.authority().is_some_and(|part| part.as_str().contains('@'));
+            let has_user = uri
+                .authority()
+                .is_some_and(|part| part.as_str().contains('@'));
             matches!(uri.scheme_str(), Some("ws" | "wss")) && uri.host().is_some() && !has_user
         })
         .ok_or_else(|| ConfigError::Url {

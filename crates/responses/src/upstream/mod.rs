@@ -16,6 +16,7 @@ pub use self::credential::UpstreamCredential;
 pub use self::http::{HttpUpstream, Timeouts};
 pub use self::socket::SocketUpstream;
 pub(crate) use self::socket::UpstreamSocket;
+pub(crate) use self::whole::events as whole_events;
 
 #[cfg(doc)]
 use crate::Failure;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::json::{Fields, Items, Text, raw};
 
 /// The events as which a client would have seen the response in `body`; none when it is none.
-pub(super) fn events(body: &Bytes) -> Option<Vec<Text>> {
+pub(crate) fn events(body: &Bytes) -> Option<Vec<Text>> {
     let text = Text::from_utf8(body.clone())?;
     let response = Fields::parse(&text).ok()?;
     if response.string("object").as_deref() != Some("response") {
@@ -69,7 +69,10 @@ mod tests {
             .iter()
             .map(|event| serde_json::from_str(event).unwrap())
             .collect();
-        let kinds: Vec<&str> = events.iter().map(|event| event["type"].as_str().unwrap()).collect();
+        let kinds: Vec<&str> = events
+            .iter()
+            .map(|event| event["type"].as_str().unwrap())
+            .collect();
         assert_eq!(
             kinds,
             [

@@ -185,9 +185,8 @@ impl Inbox {
     /// Takes what is there of a data frame; gives a message when it is whole, or too large.
     fn read_data(&mut self, mut frame: Open) -> Option<Frame> {
         let message = self.message.as_mut()?;
-        let length = usize::try_from(frame.left).map_or(self.buffer.len(), |left| {
-            left.min(self.buffer.len())
-        });
+        let length = usize::try_from(frame.left)
+            .map_or(self.buffer.len(), |left| left.min(self.buffer.len()));
         let mut payload = self.buffer.split_to(length);
         frame.left -= u64::try_from(length).unwrap_or(frame.left);
         let whole = u64::try_from(message.bytes.len() + length).unwrap_or(u64::MAX);

@@ -81,7 +81,8 @@ impl Outbox {
                 }
                 Err(_) => {
                     self.buffer.put_u8(127);
-                    self.buffer.put_u64(u64::try_from(length).unwrap_or_default());
+                    self.buffer
+                        .put_u64(u64::try_from(length).unwrap_or_default());
                 }
             },
         }
