@@ -120,7 +120,7 @@ def test_chromium_opens_it_with_a_ticket_and_has_a_turn(page, gate, browser):
     [fetched] = browser.visit(live.http("/page"), mint, cookies={"sid": tokens.ALICE})
     ticket = json.loads(fetched["text"])["ticket"]
     [[seen], [again]] = browser.visit(
-        live.http("/page"), sockets(socket(f"{live.ws('/v1/responses')}?ticket={ticket}", send=[CREATE], until=11)),
+        live.http("/page"), sockets(socket(f"{live.ws('/v1/responses')}?ticket={ticket}", send=[CREATE], until=10)),
         sockets(socket(f"{live.ws('/v1/responses')}?ticket={ticket}", send=[CREATE])))
     told = [json.loads(one["text"]) for one in seen if one["event"] == "message"]
     assert (told[0]["type"], told[-1]["type"]) == ("response.created", "response.completed")
@@ -136,7 +136,7 @@ def test_chromium_opens_it_with_a_token_in_a_subprotocol(page, gate, browser):
     door = page(stories.text("Hello, page."))
     live = gate(door.config)
     offer = ["openai-beta.responses.v1", tokens.openai(tokens.ALICE)]
-    [[seen]] = browser.visit(live.http("/page"), sockets(socket(live.ws("/v1/responses"), offer, send=[CREATE], until=11)))
+    [[seen]] = browser.visit(live.http("/page"), sockets(socket(live.ws("/v1/responses"), offer, send=[CREATE], until=10)))
     assert json.loads(seen[-2]["text"])["type"] == "response.completed"
     assert event(seen, "open")["protocol"] == "openai-beta.responses.v1"
 
@@ -260,7 +260,7 @@ def test_a_limit_of_sessions_counts_sockets(bridge):
 def test_the_credential_of_the_client_goes_nowhere(bridge):
     token = tokens.make()
     door = bridge()
-    with Talk(door.url, token, headers=(("Sec-WebSocket-Protocol", "x"),)) as talk:
+    with Talk(door.url, token, subprotocols=["x"]) as talk:
         talk.turn("say hi").completed()
     [asked] = door.upstream.asked
     assert token not in asked.head and "portcullis-subject" not in asked.headers

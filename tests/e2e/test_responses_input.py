@@ -99,7 +99,7 @@ def memory(pid: int) -> int:
 
 def test_a_large_message_within_the_limit_is_a_turn(bridge):
     door = bridge()
-    given = "ä" * (5 << 20)
+    given = "a" * (15 << 20)
     with door.talk() as talk:
         talk.turn(given, timeout=30).completed(stories.REPLY)
     assert door.upstream.asked[0].texts() == [given]

@@ -233,9 +233,9 @@ def test_the_tokens_of_each_turn_are_in_the_log_and_in_the_metrics(bridge, by):
         assert (turn["tokens_in"], turn["tokens_out"], turn["tokens_cached"]) == (42, 7, 10)
         assert 0 <= turn["first_token_ms"] <= turn["duration_ms"] < 10_000
     assert third.get("tokens_out") in (None, 0)
-    assert metric(door, "portcullis_responses_tokens_total", kind="in") == 84
-    assert metric(door, "portcullis_responses_tokens_total", kind="out") == 14
-    assert metric(door, "portcullis_responses_tokens_total", kind="cached") == 20
+    assert metric(door, "portcullis_turn_tokens_total", kind="input") == 84
+    assert metric(door, "portcullis_turn_tokens_total", kind="output") == 14
+    assert metric(door, "portcullis_turn_tokens_total", kind="cached") == 20
 
 
 def test_the_tokens_of_a_post_count_too(bridge):

@@ -7,6 +7,10 @@ import threading
 from dataclasses import dataclass, field, replace
 
 REPLY = "The model says moonstone."
+
+# Stands for the id of a response's message: no two responses have the same, and the teller fills it in.
+MESSAGE = "msg_of_this_response"
+
 USAGE = {
     "input_tokens": 42,
     "input_tokens_details": {"cached_tokens": 10, "cache_write_tokens": 0},
@@ -188,7 +192,7 @@ def message_of(reply: str | None) -> tuple:
 
 
 def message(reply: str, pace: float) -> list:
-    place = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
+    place = {"item_id": MESSAGE, "output_index": 0, "content_index": 0}
     empty = {"type": "output_text", "text": "", "annotations": [], "logprobs": []}
     steps: list = [
         Event({"type": "response.output_item.added", "output_index": 0, "item": {**message_item(""), "status": "in_progress", "content": []}}),
@@ -211,7 +215,7 @@ def pieces(reply: str) -> list[str]:
 
 def message_item(reply: str) -> dict:
     part = {"type": "output_text", "text": reply, "annotations": [], "logprobs": []}
-    return {"id": "msg_1", "type": "message", "role": "assistant", "status": "completed", "content": [part]}
+    return {"id": MESSAGE, "type": "message", "role": "assistant", "status": "completed", "content": [part]}
 
 
 def completed(output: list, usage: dict | None) -> Event:

@@ -232,7 +232,8 @@ class Teller:
         event = {"sequence_number": next(self.numbers), **data} if "sequence_number" not in data else dict(data)
         if isinstance(event.get("response"), dict):
             event["response"] = {**whole_response(self.id, self.asked.body), **event["response"]}
-        return event
+        message = self.id.replace("resp_", "msg_")
+        return json.loads(json.dumps(event).replace(stories.MESSAGE, message))
 
 
 def whole_response(name: str, body: dict) -> dict:
