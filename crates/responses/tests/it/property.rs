@@ -72,7 +72,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         1 => Just(Op::Pass(3_000)),
     ];
     let rare = prop_oneof![40 => op, 1 => Just(Op::Drain), 1 => Just(Op::Leave)];
-    prop::collection::vec(rare, 0..120)
+    prop::collection::vec(rare, 0..80)
 }
 
 const KINDS: [&str; 12] = [
