@@ -157,7 +157,7 @@ async fn a_body_that_is_no_request_is_refused_and_the_upstream_not_asked() {
 }
 
 #[tokio::test]
-async fn models_are_listed_and_other_requests_refused() {
+async fn models_that_have_a_name_are_listed() {
     let aliases = Aliases::new([
         AliasRule::exact("fast", Case::Matters, "m"),
         AliasRule::prefix("claude-", Case::Matters, "m"),
@@ -180,6 +180,13 @@ async fn models_are_listed_and_other_requests_refused() {
         .map(|model| &model["id"])
         .collect();
     assert_eq!(ids, ["fast", "m"]);
+}
+
+#[tokio::test]
+async fn what_is_no_request_of_the_bridge_is_refused() {
+    let gate = Gate::before(mock("scene = []")).await;
+    let client = reqwest::Client::new();
+    let base = format!("http://{}/v1", gate.address);
     for (method, path, status, allow) in [
         ("GET", "/responses", 405, Some("GET, POST")),
         ("HEAD", "/responses", 405, Some("GET, POST")),
@@ -198,6 +205,12 @@ async fn models_are_listed_and_other_requests_refused() {
             .map(|allow| allow.to_str().unwrap());
         assert_eq!(allowed, allow, "{path}");
     }
+}
+
+#[tokio::test]
+async fn a_handshake_that_is_none_is_told_why() {
+    let gate = Gate::before(mock("scene = []")).await;
+    let client = reqwest::Client::new();
     let key = "dGhlIHNhbXBsZSBub25jZQ==";
     for (lines, status) in [
         (
@@ -226,7 +239,7 @@ async fn models_are_listed_and_other_requests_refused() {
             426,
         ),
     ] {
-        let mut request = client.get(format!("{base}/responses"));
+        let mut request = client.get(gate.url());
         for (name, value) in &lines {
             request = request.header(*name, *value);
         }

@@ -29,19 +29,23 @@ struct Played {
 
 impl Peer {
     async fn new() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         Self { listener }
     }
 
     /// A gate before this peer, which maps `my-…` to `m` and sends its own credential.
     async fn gate(&self) -> Gate {
-        let url = format!("ws://{}/v1/responses", self.listener.local_addr().unwrap());
-        let credential = UpstreamCredential::bearer(&"sk-ours".to_owned().into()).unwrap();
+        let url = format!(
+            "ws://{}/v1/responses",
+            self.listener.local_addr().expect("an address")
+        );
+        let credential =
+            UpstreamCredential::bearer(&"sk-ours".to_owned().into()).expect("a credential");
         let upstream = SocketUpstream::new(&url, timeouts())
-            .unwrap()
+            .expect("an upstream")
             .with_credential(credential);
         let aliases = Aliases::new([AliasRule::prefix("my-", Case::Matters, "m")]);
-        let headers = ForwardedHeaders::only(["openai-beta"]).unwrap();
+        let headers = ForwardedHeaders::only(["openai-beta"]).expect("headers");
         let rules = Rules {
             preparation: Preparation::new()
                 .with_aliases(aliases)
@@ -55,7 +59,7 @@ impl Peer {
     #[expect(clippy::result_large_err, reason = "the library's own signature")]
     async fn accept(&self) -> Played {
         let accepted = tokio::time::timeout(DEADLINE, self.listener.accept()).await;
-        let (stream, _) = accepted.expect("a connection in time").unwrap();
+        let (stream, _) = accepted.expect("a connection in time").expect("accepted");
         let mut headers = http::HeaderMap::new();
         let note = |request: &Request, response: Response| {
             headers = request.headers().clone();
@@ -63,7 +67,7 @@ impl Peer {
         };
         let socket = tokio_tungstenite::accept_hdr_async(stream, note)
             .await
-            .unwrap();
+            .expect("a handshake");
         Played { socket, headers }
     }
 }
@@ -72,7 +76,7 @@ impl Played {
     async fn next(&mut self) -> Value {
         let message = tokio::time::timeout(DEADLINE, self.socket.next()).await;
         match message.expect("a message in time") {
-            Some(Ok(Message::Text(text))) => serde_json::from_str(&text).unwrap(),
+            Some(Ok(Message::Text(text))) => serde_json::from_str(&text).expect("JSON"),
             other => panic!("{other:?}"),
         }
     }
@@ -86,7 +90,7 @@ impl Played {
             self.socket
                 .send(Message::text(event.to_string()))
                 .await
-                .unwrap();
+                .expect("sent");
         }
     }
 }

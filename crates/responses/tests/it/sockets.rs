@@ -1,7 +1,8 @@
 //! The whole, on real sockets.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::SinkExt;
 use portcullis_boundary::RefusalKind;
@@ -12,7 +13,7 @@ use portcullis_responses::{
     Template, Terminal, Terms, Transport,
 };
 use serde_json::{Value, json};
-use std::sync::Arc;
+use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::support::client::Client;
@@ -75,27 +76,8 @@ async fn the_mock_streams_deltas_that_make_up_its_text() {
 
 #[tokio::test]
 async fn the_mock_sees_the_request_that_the_real_upstream_sees() {
-    let preparation = || {
-        let fallback = Template::from_json(
-            r#"{"instructions":"You are F.","tools":[{"type":"function","name":"_t","parameters":{"properties":{"_x":{}}}}]}"#,
-        );
-        let detected = Template::from_json(r#"{"include":["reasoning.encrypted_content"]}"#);
-        Preparation::new()
-            .with_aliases(Aliases::new([AliasRule::prefix(
-                "gpt-",
-                Case::Matters,
-                "theirs",
-            )]))
-            .force("store", &false)
-            .and_then(|preparation| preparation.remove("max_output_tokens"))
-            .unwrap()
-            .with_template(
-                detected.unwrap().or(fallback.unwrap()),
-                JoinInstructions::Before,
-            )
-    };
     let rules = || Rules {
-        preparation: preparation(),
+        preparation: elaborate(),
         ..Rules::default()
     };
     let upstream = Upstream::playing([Reply::events(&response("resp_1", &[]))]).await;
@@ -142,6 +124,26 @@ async fn the_mock_sees_the_request_that_the_real_upstream_sees() {
     assert_eq!(post["response"]["model"], "gpt-5");
 }
 
+fn elaborate() -> Preparation {
+    let fallback = Template::from_json(
+        r#"{"instructions":"You are F.","tools":[{"type":"function","name":"_t","parameters":{"properties":{"_x":{}}}}]}"#,
+    );
+    let detected = Template::from_json(r#"{"include":["reasoning.encrypted_content"]}"#);
+    Preparation::new()
+        .with_aliases(Aliases::new([AliasRule::prefix(
+            "gpt-",
+            Case::Matters,
+            "theirs",
+        )]))
+        .force("store", &false)
+        .and_then(|preparation| preparation.remove("max_output_tokens"))
+        .expect("a table")
+        .with_template(
+            detected.expect("a table").or(fallback.expect("a table")),
+            JoinInstructions::Before,
+        )
+}
+
 /// A `POST` of a message as a body, for the terminal event of its stream.
 trait JsonText {
     async fn json_text(self, message: &Value) -> Value;
@@ -149,10 +151,14 @@ trait JsonText {
 
 impl JsonText for reqwest::RequestBuilder {
     async fn json_text(self, message: &Value) -> Value {
-        let answer = self.body(message.to_string()).send().await.unwrap();
-        let text = answer.text().await.unwrap();
-        let last = text.trim().rsplit("data: ").next().unwrap();
-        serde_json::from_str(last).unwrap()
+        let answer = self
+            .body(message.to_string())
+            .send()
+            .await
+            .expect("an answer");
+        let text = answer.text().await.expect("a text");
+        let last = text.trim().rsplit("data: ").next().expect("an event");
+        serde_json::from_str(last).expect("JSON")
     }
 }
 

@@ -41,7 +41,7 @@ impl Client {
             let value = value.parse().expect("a value");
             request.headers_mut().insert(*name, value);
         }
-        let (socket, _) = tokio::time::timeout(DEADLINE, connect_async(request))
+        let (socket, _) = tokio::time::timeout(DEADLINE, Box::pin(connect_async(request)))
             .await
             .expect("an answer in time")?;
         Ok(Self { socket })
