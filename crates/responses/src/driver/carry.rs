@@ -167,8 +167,8 @@ impl Driver {
             };
             let now = self.now();
             match heard_now {
-                Heard::Event(id, text) => self.machine.event(id, text, now),
-                Heard::Said(text) => self.machine.said(text, now),
+                Heard::Event(id, text) => self.machine.event(id, &text, now),
+                Heard::Said(text) => self.machine.said(&text, now),
                 Heard::Ended(id) => self.machine.ended(id, now),
                 Heard::Failed(id, failure) => {
                     tracing::info!(target: LOG, %failure, "an upstream failed a turn");

@@ -29,14 +29,14 @@ impl Link {
     pub(super) fn start(&mut self, id: TurnId, request: Request) {
         match self {
             Self::Flights(flights) => flights.start(id, request),
-            Self::Relay(relay) => relay.start(request),
+            Self::Relay(relay) => relay.start(id, request),
         }
     }
 
     pub(super) fn stop(&mut self, id: TurnId) {
         match self {
             Self::Flights(flights) => flights.stop(id),
-            Self::Relay(relay) => relay.stop(),
+            Self::Relay(relay) => relay.stop(id),
         }
     }
 

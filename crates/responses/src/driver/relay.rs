@@ -13,7 +13,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use super::link::Heard;
 use crate::failure::Failure;
 use crate::json::Text;
-use crate::machine::Request;
+use crate::machine::{Request, TurnId};
 use crate::upstream::{SocketUpstream, UpstreamSocket};
 
 /// The upstream's socket. It is opened when a turn needs it, and opened anew when it was lost.
@@ -23,8 +23,8 @@ pub(crate) struct Relay {
     state: State,
     outbox: VecDeque<Text>,
     is_flushed: bool,
-    /// How many turns the upstream has.
-    turns: usize,
+    /// The turns that the upstream was asked for, and that are not over.
+    turns: Vec<TurnId>,
     last: Instant,
     timer: Option<Pin<Box<Sleep>>>,
 }
@@ -44,14 +44,14 @@ impl Relay {
             state: State::Idle,
             outbox: VecDeque::new(),
             is_flushed: true,
-            turns: 0,
+            turns: Vec::new(),
             last: Instant::now(),
             timer: None,
         }
     }
 
-    pub(super) fn start(&mut self, request: Request) {
-        self.turns += 1;
+    pub(super) fn start(&mut self, id: TurnId, request: Request) {
+        self.turns.push(id);
         self.last = Instant::now();
         if let Some(text) = Text::from_utf8(request.body) {
             self.send(text);
@@ -59,18 +59,18 @@ impl Relay {
         if matches!(self.state, State::Idle) {
             let upstream = Arc::clone(&self.upstream);
             let headers = self.headers.clone();
-            let connect = async move { upstream.connect(&headers).await };
-            self.state = State::Connecting(Box::pin(connect));
+            let connect = Box::pin(async move { upstream.connect(&headers).await });
+            self.state = State::Connecting(connect);
         }
     }
 
-    pub(super) const fn stop(&mut self) {
-        self.turns = self.turns.saturating_sub(1);
+    pub(super) fn stop(&mut self, id: TurnId) {
+        self.turns.retain(|turn| *turn != id);
     }
 
     /// Passes `text` on. Without a turn that opened the socket there is nobody to pass it on to.
     pub(super) fn send(&mut self, text: Text) {
-        if self.turns > 0 || matches!(self.state, State::Up(_)) {
+        if !self.turns.is_empty() || matches!(self.state, State::Up(_)) {
             self.outbox.push_back(text);
         }
     }
@@ -85,7 +85,7 @@ impl Relay {
             self.state = State::Idle;
             self.outbox.clear();
             self.is_flushed = true;
-            self.turns = 0;
+            self.turns.clear();
         }
         heard
     }
@@ -139,7 +139,7 @@ impl Relay {
 
     /// Ready when the upstream has a turn and has said nothing for too long.
     fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.turns == 0 {
+        if self.turns.is_empty() {
             return Poll::Pending;
         }
         let until = self.last + self.upstream.timeouts().silence;

@@ -64,7 +64,7 @@ impl<'a> ClientEvent<'a> {
             Some("response.steer") => Steer::read(fields).map(Self::Steer),
             other => Err(Misread {
                 lane: lane(&mut fields).ok().flatten().map(Cow::into_owned),
-                fault: Fault::TypeUnknown(other.unwrap_or(kind.get()).into()),
+                fault: Fault::TypeUnknown(other.unwrap_or_else(|| kind.get()).into()),
             }),
         }
     }

@@ -201,7 +201,7 @@ fn message_of(status: StatusCode, fields: &Fields<'_>, text: &str) -> String {
         .string("detail")
         .or_else(|| fields.string("message"))
         .or_else(|| fields.string("error"))
-        .unwrap_or(Cow::Borrowed(text.trim()));
+        .unwrap_or_else(|| Cow::Borrowed(text.trim()));
     if said.is_empty() || said.trim_start().starts_with('<') {
         return format!("The upstream answered {status}.");
     }

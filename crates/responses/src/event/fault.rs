@@ -32,6 +32,7 @@ impl Eq for Fault {}
 impl Fault {
     /// The event that tells it. The status is one on which real clients do the right thing: codex
     /// stops at once on 400, and comes back on all others.
+    #[expect(clippy::too_many_lines, reason = "one table, to be read as one")]
     pub(crate) fn told(&self) -> ErrorEvent {
         match self {
             Self::Binary => invalid(

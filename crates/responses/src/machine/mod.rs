@@ -26,12 +26,12 @@
 
 mod action;
 mod chain;
+mod connection;
 mod ending;
 mod frame;
 mod ids;
 mod lanes;
 mod life;
-mod machine;
 mod steer;
 mod successors;
 mod terms;
@@ -39,8 +39,8 @@ mod turns;
 mod upstream;
 
 pub use self::action::{Action, Ask, Request, TurnId};
+pub use self::connection::{Machine, Opening};
 pub use self::frame::Frame;
 pub(crate) use self::ids::Ids;
 pub use self::life::PERMIT_WAIT;
-pub use self::machine::{Machine, Opening};
 pub use self::terms::{Remembers, Rules, Terms};

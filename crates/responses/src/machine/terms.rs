@@ -113,7 +113,8 @@ impl Terms {
     }
 
     /// The most bytes of messages whose turns wait or are under way on one connection: 64 MiB, and at
-    /// least one message.
+    /// least one message. What does not fit is refused. While the requests of turns under way, with all
+    /// that they go on from, are as long as that, no other begins.
     ///
     /// # Errors
     ///
@@ -177,7 +178,7 @@ fn size_within(
     (least..=most)
         .contains(&size)
         .then_some(size)
-        .ok_or(ConfigError::OutOfRange {
+        .ok_or_else(|| ConfigError::OutOfRange {
             name,
             least: u64::try_from(least).unwrap_or(u64::MAX),
             most: u64::try_from(most).unwrap_or(u64::MAX),

@@ -20,6 +20,8 @@ pub(super) struct Running {
     pub(super) stage: Stage,
     /// How long its message was.
     pub(super) bytes: usize,
+    /// How long its request is, with all that it goes on from.
+    pub(super) request_bytes: usize,
 }
 
 #[derive(Debug)]
@@ -75,7 +77,9 @@ impl Machine {
     pub(super) fn go_on(&mut self, now: Moment) {
         loop {
             let running = &self.running;
-            let has_place = running.len() < MOST_IN_FLIGHT;
+            let has_room =
+                running.is_empty() || self.request_bytes() < self.rules.terms.pending_bytes;
+            let has_place = running.len() < MOST_IN_FLIGHT && has_room;
             let successors = &self.successors;
             let is_busy = |lane: &Lane| {
                 running.iter().any(|one| one.turn.lane() == lane.as_ref())
@@ -122,6 +126,7 @@ impl Machine {
             id,
             turn,
             bytes: frame.len(),
+            request_bytes: 0,
             stage: Stage::Asking { frame, since: now },
         });
         if is_allowed {
@@ -149,6 +154,7 @@ impl Machine {
                 if let Some(running) = self.running.get_mut(place) {
                     running.turn.keep_output(keeps);
                     running.stage = Stage::Started(started);
+                    running.request_bytes = request.body.len();
                     self.actions.push_back(Action::Start(running.id, request));
                 }
             }
@@ -174,7 +180,7 @@ impl Machine {
         let preparation = &self.rules.preparation;
         if self.rules.terms.remembers == Remembers::Socket {
             let lane = create.lane.as_deref().map(ToOwned::to_owned);
-            let mut prepared = preparation.prepare(create, Way::Relayed)?;
+            let prepared = preparation.prepare(create, Way::Relayed)?;
             let body = prepared.event(lane.as_deref()).into();
             return Ok(Start::Upstream(Request { body }, Started::default()));
         }
@@ -232,6 +238,11 @@ impl Machine {
     pub(super) fn give_up_asking(&mut self, place: usize, now: Moment) {
         let refusal = Refusal::new(RefusalKind::Overloaded);
         self.refuse(place, &Fault::Refused(refusal), now);
+    }
+
+    /// The bytes of the requests that are under way.
+    pub(super) fn request_bytes(&self) -> usize {
+        self.running.iter().map(|one| one.request_bytes).sum()
     }
 
     fn asking(&self, id: TurnId) -> Option<usize> {

@@ -12,7 +12,7 @@ use crate::turn::{Face, Told, Turn};
 
 impl Machine {
     /// The turn's upstream sent an event.
-    pub fn event(&mut self, id: TurnId, text: Text, now: Moment) {
+    pub fn event(&mut self, id: TurnId, text: &Text, now: Moment) {
         if let Some(place) = self.started(id) {
             self.pass(place, text, now);
             self.go_on(now);
@@ -33,11 +33,11 @@ impl Machine {
     }
 
     /// The upstream that is one socket for all lanes sent a message.
-    pub fn said(&mut self, text: Text, now: Moment) {
+    pub fn said(&mut self, text: &Text, now: Moment) {
         if self.life.is_over() {
             return;
         }
-        let Ok(head) = Head::read(&text) else {
+        let Ok(head) = Head::read(text) else {
             return self.lost(&Failure::NotAnEvent, now);
         };
         let name = head.lane.and_then(string);
@@ -56,10 +56,10 @@ impl Machine {
                 self.successors.note(&lane, &head.name);
                 self.send(text.clone());
             }
-            (Some(place), _) if is_started => self.pass(place, text.clone(), now),
+            (Some(place), _) if is_started => self.pass(place, text, now),
             // About the connection.
             (_, Kind::Other) | (None, Kind::Error) => self.send(text.clone()),
-            (None, Kind::Created) => self.succeed(lane, text.clone(), now),
+            (None, Kind::Created) => self.succeed(lane, text, now),
             // Of a turn that is over; its lane may have another by now.
             _ => {}
         }
@@ -76,7 +76,7 @@ impl Machine {
     }
 
     /// The upstream goes on by itself with what it was steered with.
-    fn succeed(&mut self, lane: Lane, text: Text, now: Moment) {
+    fn succeed(&mut self, lane: Lane, text: &Text, now: Moment) {
         self.successors.arrived(&lane);
         let Some(models) = self.last_models.get(&lane).cloned() else {
             return;
@@ -88,11 +88,12 @@ impl Machine {
             turn: Turn::new(Face::Socket, lane, models, fresh, now),
             stage: Stage::Started(Started::default()),
             bytes: 0,
+            request_bytes: 0,
         });
         self.pass(self.running.len() - 1, text, now);
     }
 
-    fn pass(&mut self, place: usize, text: Text, now: Moment) {
+    fn pass(&mut self, place: usize, text: &Text, now: Moment) {
         let Some(running) = self.running.get_mut(place) else {
             return;
         };

@@ -1,6 +1,5 @@
 //! Which models may be used, and the two names that a turn's model has.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use memchr::memmem;
@@ -130,7 +129,7 @@ fn is_name(literal: &str, name: &str) -> bool {
         return literal.len() == name.len() + 2 && literal.get(1..=name.len()) == Some(name);
     }
     let text: Option<Str<'_>> = serde_json::from_str(literal).ok();
-    text.is_some_and(|Str(text): Str<'_>| Cow::from(name) == text)
+    text.is_some_and(|Str(text): Str<'_>| text == name)
 }
 
 const KEY: &[u8] = b"\"model\"";

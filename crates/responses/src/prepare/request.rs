@@ -138,7 +138,7 @@ impl Prepared<'_> {
     }
 
     /// The event that asks an upstream's socket for this turn.
-    pub(crate) fn event(&mut self, lane: Option<&str>) -> String {
+    pub(crate) fn event(&self, lane: Option<&str>) -> String {
         let mut event = Fields::default();
         event.set("type", Cow::Owned(raw("response.create")));
         if let Some(lane) = lane {
@@ -186,5 +186,102 @@ fn previous(fields: &mut Fields<'_>, way: Way) -> Result<Option<String>, Fault> 
             Some(id) => Ok(Some(id.into_owned())),
             None => Err(Fault::PreviousMalformed),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::prepare::{AliasRule, Aliases, Case, JoinInstructions, Template};
+
+    fn body(preparation: &Preparation, text: &str, way: Way) -> String {
+        let create = Create::of_body(text).unwrap();
+        let prepared = preparation.prepare(create, way).unwrap();
+        String::from_utf8(prepared.body(std::iter::empty()).to_vec()).unwrap()
+    }
+
+    #[test]
+    fn fields_of_the_transport_go_and_those_of_the_request_are_as_they_were() {
+        let text = r#"{"type":"response.create","model":"m","stream":false,"stream_id":"a","background":true,"generate":true,"previous_response_id":"r","top_p":0.50,"service_tier":"x","input":[]}"#;
+        let preparation = Preparation::new();
+        for (way, expected) in [
+            (
+                Way::Merged,
+                r#"{"model":"m","top_p":0.50,"service_tier":"x","stream":true,"input":[]}"#,
+            ),
+            (
+                Way::Relayed,
+                r#"{"model":"m","generate":true,"previous_response_id":"r","top_p":0.50,"service_tier":"x","input":[]}"#,
+            ),
+            (
+                Way::Plain,
+                r#"{"model":"m","generate":true,"previous_response_id":"r","top_p":0.50,"service_tier":"x","stream":true,"input":[]}"#,
+            ),
+        ] {
+            assert_eq!(body(&preparation, text, way), expected);
+        }
+    }
+
+    #[test]
+    fn metadata_goes_and_schemas_and_arguments_are_the_clients() {
+        let text = r#"{"_note":1,"metadata":{"_kept":1},"tools":[{"name":"t","parameters":{"properties":{"_x":{"_y":1}}}}],"text":{"format":{"schema":{"_z":1}}},"input":"x","stream":true}"#;
+        let prepared = body(&Preparation::new(), text, Way::Plain);
+        assert!(!prepared.contains("_note"), "{prepared}");
+        for kept in ["\"_kept\":1", "\"_x\":{\"_y\":1}", "\"_z\":1"] {
+            assert!(prepared.contains(kept), "{prepared}");
+        }
+    }
+
+    #[test]
+    fn what_is_removed_goes_and_what_is_forced_stays_whatever_template_and_client_say() {
+        let template = Template::from_json(r#"{"store":true,"temperature":1}"#).unwrap();
+        let preparation = Preparation::new()
+            .with_template(template, JoinInstructions::Before)
+            .remove("max_output_tokens")
+            .and_then(|preparation| preparation.force("store", &false))
+            .unwrap();
+        assert_eq!(
+            body(
+                &preparation,
+                r#"{"max_output_tokens":5,"store":true}"#,
+                Way::Plain
+            ),
+            r#"{"store":false,"temperature":1,"stream":true}"#
+        );
+    }
+
+    #[test]
+    fn the_last_of_two_models_is_the_one_that_is_mapped_and_sent() {
+        let aliases = Aliases::new([AliasRule::exact("mine", Case::Matters, "theirs")]);
+        let preparation = Preparation::new().with_aliases(aliases);
+        let text = r#"{"model":"a","model":"m\u0069ne"}"#;
+        let create = Create::of_body(text).unwrap();
+        let prepared = preparation.prepare(create, Way::Plain).unwrap();
+        let models = prepared.models();
+        assert_eq!((&**models.asked(), &**models.mapped()), ("mine", "theirs"));
+        assert_eq!(
+            body(&preparation, text, Way::Plain),
+            r#"{"model":"theirs","stream":true}"#
+        );
+    }
+
+    #[test]
+    fn a_warm_up_is_known_by_either_of_its_marks() {
+        for (text, expected) in [
+            (r#"{"generate":false}"#, true),
+            (r#"{"generate":true}"#, false),
+            (r#"{"generate":null}"#, false),
+            (r#"{"generate":"false"}"#, false),
+            (r#"{"prompt_cache_options":{"prewarm":true}}"#, true),
+            (r#"{"prompt_cache_options":{"prewarm":false}}"#, false),
+            (r#"{"prompt_cache_options":null}"#, false),
+            ("{}", false),
+        ] {
+            assert_eq!(
+                is_warm_up(&Fields::parse(text).unwrap()),
+                expected,
+                "{text}"
+            );
+        }
     }
 }

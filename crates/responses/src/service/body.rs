@@ -104,7 +104,7 @@ impl TurnBody {
         let now = reported.now();
         let told = match polled {
             Poll::Pending => return self.poll_keepalive(cx).map(Some),
-            Poll::Ready(Some(Ok(text))) => reported.turn.event(text, now),
+            Poll::Ready(Some(Ok(text))) => reported.turn.event(&text, now),
             Poll::Ready(Some(Err(failure))) => Err(failure),
             Poll::Ready(None) => Err(Failure::Ended),
         };

@@ -142,7 +142,7 @@ impl Parts {
         }
         let response = match handshake::accept(headers) {
             Ok(response) => response,
-            Err(refused) => return refused,
+            Err(fault) => return fault.reply(),
         };
         let Some(caller) = extensions.get::<Caller>().cloned() else {
             return reply::internal("Caller");

@@ -14,27 +14,43 @@ pub(super) fn is_asked(headers: &HeaderMap) -> bool {
     has_token(headers, &UPGRADE, "websocket")
 }
 
-/// The 101; or the answer to a handshake that is none.
-pub(super) fn accept(
-    headers: &HeaderMap,
-) -> Result<Response<ResponsesBody>, Response<ResponsesBody>> {
+/// Why a handshake is none.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Fault {
+    Connection,
+    Key,
+    Version,
+}
+
+impl Fault {
+    pub(super) fn reply(self) -> Response<ResponsesBody> {
+        match self {
+            Self::Connection => reply::bad_handshake("'Connection' does not include 'upgrade'."),
+            Self::Key => reply::bad_handshake("'Sec-WebSocket-Key' is missing or malformed."),
+            Self::Version => {
+                let message = "The version of the WebSocket protocol is not 13.";
+                reply::no_websocket("bad_handshake", message)
+            }
+        }
+    }
+}
+
+/// The 101.
+pub(super) fn accept(headers: &HeaderMap) -> Result<Response<ResponsesBody>, Fault> {
     if !has_token(headers, &CONNECTION, "upgrade") {
-        return Err(reply::bad_handshake(
-            "'Connection' does not include 'upgrade'.",
-        ));
+        return Err(Fault::Connection);
     }
     if headers
         .get(SEC_WEBSOCKET_VERSION)
         .map(HeaderValue::as_bytes)
         != Some(b"13")
     {
-        let message = "The version of the WebSocket protocol is not 13.";
-        return Err(reply::no_websocket("bad_handshake", message));
+        return Err(Fault::Version);
     }
     let key = headers
         .get(SEC_WEBSOCKET_KEY)
         .filter(|key| key.len() == KEY_LENGTH)
-        .ok_or_else(|| reply::bad_handshake("'Sec-WebSocket-Key' is missing or malformed."))?;
+        .ok_or(Fault::Key)?;
     let mut response = Response::new(ResponsesBody::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let answered = response.headers_mut();

@@ -3,12 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::{Request, Response, StatusCode};
 use http_body::Body;
-use http_body_util::{BodyExt, Limited};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use portcullis_boundary::clock::Moment;
 use portcullis_boundary::{Refusal, RefusalKind};
 use tokio::time::Instant;
@@ -39,7 +39,7 @@ where
     }
     let text = match read(body, &head.headers, parts.rules.terms.message_bytes()).await {
         Ok(text) => text,
-        Err(refused) => return refused,
+        Err(unreadable) => return unreadable.reply(),
     };
     let Some(seed) = seed() else {
         return reply::internal("random numbers");
@@ -170,7 +170,7 @@ async fn collect(begun: Begun) -> Response<ResponsesBody> {
     loop {
         let now = turn.now();
         let told = match answer.events.next().await {
-            Some(Ok(text)) => turn.turn.event(text, now),
+            Some(Ok(text)) => turn.turn.event(&text, now),
             Some(Err(failure)) => Err(failure),
             None => Err(Failure::Ended),
         };
@@ -236,42 +236,63 @@ fn told(failure: &Failure) -> ErrorEvent {
     }
 }
 
-async fn read<B>(body: B, headers: &HeaderMap, most: usize) -> Result<Text, Response<ResponsesBody>>
+/// Why a body is no request.
+enum Unreadable {
+    Broken,
+    Compressed,
+    NotUtf8,
+    TooLarge(usize),
+}
+
+impl Unreadable {
+    fn reply(&self) -> Response<ResponsesBody> {
+        let (status, code, message) = match self {
+            Self::Broken => (
+                StatusCode::BAD_REQUEST,
+                "invalid_body",
+                "The body broke off.".to_owned(),
+            ),
+            Self::Compressed => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_encoding",
+                "The body must not be compressed.".to_owned(),
+            ),
+            Self::NotUtf8 => return reply::error(&Fault::NotUtf8.told()),
+            Self::TooLarge(most) => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "message_too_large",
+                format!("The body is larger than {most} bytes."),
+            ),
+        };
+        reply::invalid(status, code, &message)
+    }
+}
+
+async fn read<B>(body: B, headers: &HeaderMap, most: usize) -> Result<Text, Unreadable>
 where
     B: Body<Data = Bytes> + Send,
     B::Error: fmt::Display,
 {
     let encoding = headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes);
     if encoding.is_some_and(|encoding| encoding != b"identity") {
-        let message = "The body must not be compressed.";
-        let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-        return Err(reply::invalid(status, "unsupported_encoding", message));
+        return Err(Unreadable::Compressed);
     }
-    let mut limited = std::pin::pin!(Limited::new(body.map_err(|error| error.to_string()), most));
-    let mut whole = bytes::BytesMut::new();
-    while let Some(frame) = limited.frame().await {
-        match frame {
-            Ok(frame) => {
-                if let Ok(data) = frame.into_data() {
-                    whole.extend_from_slice(&data);
-                }
+    let body = body.map_err(|error| error.to_string());
+    let mut body = std::pin::pin!(Limited::new(body, most));
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| {
+            if error.is::<LengthLimitError>() {
+                Unreadable::TooLarge(most)
+            } else {
+                Unreadable::Broken
             }
-            Err(error) if error.is::<http_body_util::LengthLimitError>() => {
-                let message = format!("The body is larger than {most} bytes.");
-                let status = StatusCode::PAYLOAD_TOO_LARGE;
-                return Err(reply::invalid(status, "message_too_large", &message));
-            }
-            Err(_) => {
-                let message = "The body broke off.";
-                return Err(reply::invalid(
-                    StatusCode::BAD_REQUEST,
-                    "invalid_body",
-                    message,
-                ));
-            }
+        })?;
+        if let Ok(data) = frame.into_data() {
+            whole.extend_from_slice(&data);
         }
     }
-    Text::from_utf8(whole.freeze()).ok_or_else(|| reply::error(&Fault::NotUtf8.told()))
+    Text::from_utf8(whole.freeze()).ok_or(Unreadable::NotUtf8)
 }
 
 /// The upstream's headers that mean something to clients of this protocol.

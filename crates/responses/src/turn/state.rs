@@ -113,23 +113,23 @@ impl Turn {
     }
 
     /// What becomes of `text`, an event of the upstream.
-    pub(crate) fn event(&mut self, text: Text, now: Moment) -> Result<Told, Failure> {
+    pub(crate) fn event(&mut self, text: &Text, now: Moment) -> Result<Told, Failure> {
         if self.terminal.is_some() {
             return Ok(Told::Nothing);
         }
-        let Ok(head) = Head::read(&text) else {
+        let Ok(head) = Head::read(text) else {
             return Err(Failure::NotAnEvent);
         };
         if self.lane.is_none() && head.lane.is_some() {
-            return self.event(without_lane(&text), now);
+            return self.event(&without_lane(text), now);
         }
         self.note(&head, now);
         let is_flat = head.status.is_none() || head.name != "error";
         let told = if head.kind == Kind::Error && self.face == Face::Socket && is_flat {
-            let fields = Fields::parse(&text).unwrap_or_default();
+            let fields = Fields::parse(text).unwrap_or_default();
             self.error(&ErrorEvent::of_event(&fields))
         } else {
-            let edited = self.edited(&head, &text);
+            let edited = self.edited(&head, text);
             edited.map_or_else(|| text.clone(), Text::from)
         };
         self.told = now;

@@ -21,7 +21,7 @@ fn turn(lane: Option<&str>) -> Turn {
 }
 
 fn pass(turn: &mut Turn, event: &str) -> String {
-    match turn.event(event.into(), Moment::default()).unwrap() {
+    match turn.event(&event.into(), Moment::default()).unwrap() {
         Told::Event(text) | Told::Last(text) => text.as_str().to_owned(),
         Told::Nothing => String::new(),
     }
@@ -44,7 +44,7 @@ fn an_event_that_is_as_it_should_be_is_passed_as_it_is_written() {
     .enumerate()
     {
         let text = Text::from(event);
-        let Told::Event(told) = turn.event(text.clone(), Moment::default()).unwrap() else {
+        let Told::Event(told) = turn.event(&text, Moment::default()).unwrap() else {
             panic!("{number}");
         };
         assert_eq!(told.as_ptr(), text.as_ptr(), "{event} was copied");
@@ -109,7 +109,7 @@ fn nothing_follows_a_terminal() {
             r#"{"type":"response.created","sequence_number":0}"#,
         );
         let event = format!(r#"{{"type":"{last}","sequence_number":1,"message":"m"}}"#);
-        let told = turn.event(Text::from(event), Moment::default()).unwrap();
+        let told = turn.event(&Text::from(event), Moment::default()).unwrap();
         assert!(matches!(told, Told::Last(_)), "{told:?}");
         assert!(turn.terminal().is_some());
         assert_eq!(
@@ -185,7 +185,7 @@ fn a_flat_error_gets_a_status_on_a_socket_and_stays_flat_among_events() {
 #[test]
 fn what_is_no_event_fails_the_turn() {
     for text in ["5", "[]", "{", "{}", "null"] {
-        let failed = turn(None).event(text.into(), Moment::default());
+        let failed = turn(None).event(&text.into(), Moment::default());
         assert!(matches!(failed, Err(Failure::NotAnEvent)), "{text}");
     }
 }
@@ -220,7 +220,7 @@ fn a_report_says_what_the_turn_cost_and_how_long_it_took() {
             r#"{"type":"response.completed","response":{"id":"r","usage":{"input_tokens":3,"output_tokens":4}}}"#,
         ),
     ] {
-        turn.event(event.into(), at(millis)).unwrap();
+        turn.event(&event.into(), at(millis)).unwrap();
     }
     let report = turn.report(Transport::WebSocket, at(60));
     assert_eq!((&*report.asked, &*report.mapped), ("mine", "theirs"));

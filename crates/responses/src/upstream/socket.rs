@@ -86,7 +86,13 @@ impl SocketUpstream {
             .max_message_size(Some(MOST_MESSAGE))
             .max_frame_size(Some(MOST_MESSAGE));
         let connector = Connector::Rustls(Arc::clone(&self.tls));
-        let connect = connect_async_tls_with_config(request, Some(config), true, Some(connector));
+        // Large, and rare.
+        let connect = Box::pin(connect_async_tls_with_config(
+            request,
+            Some(config),
+            true,
+            Some(connector),
+        ));
         let time = self.timeouts.connect + self.timeouts.head;
         match tokio::time::timeout(time, connect).await {
             Err(_) => Err(Failure::HeadTimeout),

@@ -81,7 +81,7 @@ impl Simulation {
 
     pub(crate) fn event(&mut self, id: TurnId, event: &Value) {
         self.machine
-            .event(id, Text::from(event.to_string()), self.now);
+            .event(id, &Text::from(event.to_string()), self.now);
         self.act();
     }
 
@@ -97,7 +97,7 @@ impl Simulation {
     }
 
     pub(crate) fn said(&mut self, event: &Value) {
-        self.machine.said(Text::from(event.to_string()), self.now);
+        self.machine.said(&Text::from(event.to_string()), self.now);
         self.act();
     }
 

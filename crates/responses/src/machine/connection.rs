@@ -93,10 +93,10 @@ impl Machine {
         self.running.len()
     }
 
-    /// About how many bytes of messages and responses the connection keeps.
+    /// About how many bytes of messages, requests and responses the connection keeps.
     #[must_use]
     pub fn kept_bytes(&self) -> usize {
-        self.pending_bytes + self.chain.bytes()
+        self.pending_bytes + self.request_bytes() + self.chain.bytes()
     }
 
     pub(super) fn send(&mut self, text: Text) {
