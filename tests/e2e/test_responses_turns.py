@@ -148,7 +148,7 @@ def asked(bridge):
     """What the upstream is asked for one `response.create`, by socket and by POST."""
 
     def ask(given="say hi", headers=(), by="socket", **fields_and_settings):
-        fields = {name[1:]: value for name, value in fields_and_settings.items() if name.startswith("f_")}
+        fields = {name[2:]: value for name, value in fields_and_settings.items() if name.startswith("f_")}
         settings = {name: value for name, value in fields_and_settings.items() if not name.startswith("f_")}
         door = bridge(**settings)
         if by == "socket":
@@ -203,7 +203,7 @@ def test_references_to_items_that_the_upstream_did_not_keep_are_not_asked(asked,
 
 
 @pytest.mark.parametrize("by", WAYS)
-@pytest.mark.parametrize("given, want", [(None, "House rules."), ("Be brief.", "House rules.\n\nBe brief.")])
+@pytest.mark.parametrize("given, want", [(None, "House rules."), ("Be brief.", "House rules.\nBe brief.")])
 def test_the_routes_instructions_come_before_the_clients(asked, by, given, want):
     fields = {} if given is None else {"f_instructions": given}
     assert asked(by=by, instructions="House rules.", **fields).body["instructions"] == want

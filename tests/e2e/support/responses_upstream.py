@@ -14,6 +14,7 @@ import json
 import queue
 import re
 import select
+import socket
 import threading
 import time
 from collections import deque
@@ -443,6 +444,8 @@ class Frames(Teller):
 
     def stop(self, step: Stop) -> None:
         self.ended = True
+        # Another thread reads: until its call is over, the system keeps the connection whatever is closed here.
+        self.socket.connection.sock.shutdown(socket.SHUT_RDWR)
         self.socket.connection.reset() if step.reset else self.socket.connection.close()
         raise Closed
 
