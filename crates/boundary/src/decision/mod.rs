@@ -250,12 +250,23 @@ impl Policy {
 
     /// Whether the verifier that an identity names is one of the policy's, and vouches for it now.
     fn is_vouched_for(&self, identity: &Identity) -> bool {
-        let Auth::Required { verifiers, .. } = &self.auth else {
-            return false;
+        let mut named = self.named_by(identity);
+        named.any(|verifier| verifier.vouches_for(identity))
+    }
+
+    /// The verifier that an identity names, where it can only be asked about it.
+    pub(crate) fn polled(&self, identity: &Identity) -> Option<&Arc<dyn DynVerifier>> {
+        let mut named = self.named_by(identity);
+        named.find(|verifier| verifier.is_polled())
+    }
+
+    fn named_by(&self, identity: &Identity) -> impl Iterator<Item = &Arc<dyn DynVerifier>> {
+        let verifiers = match &self.auth {
+            Auth::Required { verifiers, .. } => &**verifiers,
+            Auth::Off | Auth::Public => &[],
         };
         let named = |verifier: &&Arc<dyn DynVerifier>| Some(verifier.name()) == identity.verifier();
-        let mut named = verifiers.iter().filter(named);
-        named.any(|verifier| verifier.vouches_for(identity))
+        verifiers.iter().filter(named)
     }
 
     /// Asks rules 1 and 2 alone, of a request that no other rule is for.
@@ -277,6 +288,16 @@ impl Policy {
         now: Timestamp,
     ) -> Decision<'a> {
         let case = Case::new(self, arrival, now);
+        self.begin_with(case, arrival, hosts, first_message)
+    }
+
+    fn begin_with<'a>(
+        &'a self,
+        case: Case<'a>,
+        arrival: &'a Arrival,
+        hosts: &HostRule,
+        first_message: Option<Credential>,
+    ) -> Decision<'a> {
         let shape = || check_shape(self, arrival);
         let checked = hosts
             .check(arrival)
@@ -313,7 +334,7 @@ fn check_shape(policy: &Policy, arrival: &Arrival) -> Result<(), Refusal> {
     checked.map_err(|fault| Refusal::handshake(fault).by(Rule::Shape))
 }
 
-fn check_rights(policy: &Policy, identity: &Identity) -> Result<(), Refusal> {
+pub(crate) fn check_rights(policy: &Policy, identity: &Identity) -> Result<(), Refusal> {
     let lacking = |what: String| {
         Refusal::new(RefusalKind::InsufficientScope)
             .because(what)

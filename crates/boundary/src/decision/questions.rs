@@ -21,6 +21,9 @@ pub(super) struct Case<'a> {
     arrival: &'a Arrival,
     carrier: Option<CarrierKind>,
     is_errand: bool,
+    is_rehearsal: bool,
+    /// What it was vouched for by, where somebody may be asked about it again.
+    kept: Option<Credential>,
     now: Timestamp,
 }
 
@@ -31,12 +34,19 @@ impl<'a> Case<'a> {
             arrival,
             carrier: None,
             is_errand: false,
+            is_rehearsal: false,
+            kept: None,
             now,
         }
     }
 
     pub(super) const fn for_errand(mut self) -> Self {
         self.is_errand = true;
+        self
+    }
+
+    pub(super) const fn as_rehearsal(mut self) -> Self {
+        self.is_rehearsal = true;
         self
     }
 
@@ -146,7 +156,9 @@ impl<'a> Case<'a> {
                 case: self,
                 identity,
             }),
-            Protocol::Http => Decision::Admitted(Pass::new(identity, self.carrier, None)),
+            Protocol::Http => {
+                Decision::Admitted(Pass::new(identity, self.carrier, None).keeping(self.kept))
+            }
         }
     }
 }
@@ -159,7 +171,7 @@ pub struct Throttle<'a> {
 }
 
 impl<'a> Throttle<'a> {
-    /// Asks `limiter`, and goes on with rule 4.
+    /// Asks `limiter`, and then those who count with us.
     pub fn ask(self, limiter: &Limiter) -> Decision<'a> {
         let Case { arrival, now, .. } = self.case;
         let is_handshake = arrival.protocol() == Protocol::WebSocket;
@@ -185,6 +197,7 @@ impl<'a> Verify<'a> {
         let Case {
             policy,
             arrival,
+            is_rehearsal,
             now,
             ..
         } = self.case;
@@ -195,6 +208,7 @@ impl<'a> Verify<'a> {
         let place = Place {
             route: policy.name(),
             origin,
+            is_rehearsal,
         };
         let answer = self.verifier.verify_at(&self.credential, place, now).await;
         self.answer(answer)
@@ -206,7 +220,7 @@ impl<'a> Verify<'a> {
         self.verifier.name()
     }
 
-    fn answer(self, answer: Result<Identity, Rejection>) -> Decision<'a> {
+    fn answer(mut self, answer: Result<Identity, Rejection>) -> Decision<'a> {
         match answer {
             Ok(identity) => {
                 // A ticket speaks for another verifier, which may have changed its mind meanwhile.
@@ -220,6 +234,14 @@ impl<'a> Verify<'a> {
                         return self.case.refuse(refusal, Some(identity));
                     }
                 };
+                // The name is the session's that will come: its place is not taken for a rehearsal.
+                let identity = match self.case.is_rehearsal {
+                    true => identity.without_session(),
+                    false => identity,
+                };
+                if self.case.policy.keeps_credentials && self.verifier.is_polled() {
+                    self.case.kept = Some(self.credential);
+                }
                 Decision::Standing(Standing {
                     case: self.case,
                     identity,
@@ -355,7 +377,8 @@ impl<'a> Share<'a> {
         } = self;
         match answer {
             Ok(shared) => {
-                Decision::Admitted(Pass::new(identity, case.carrier, Some(slots)).sharing(shared))
+                let pass = Pass::new(identity, case.carrier, Some(slots));
+                Decision::Admitted(pass.sharing(shared).keeping(case.kept))
             }
             Err(refusal) => case.refuse(refusal.by(Rule::Limits), Some(identity)),
         }

@@ -43,6 +43,7 @@ impl Verifier for BoundTicket {
         let bound = Place {
             route: "r",
             origin: Some(ORIGIN),
+            is_rehearsal: false,
         };
         if credential.expose() == "t" && place == bound {
             Ok(Identity::new("ada").for_session(NAMED))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use portcullis_boundary::clock::{Clock, SystemClock, Timestamp};
 use portcullis_boundary::revocation::{Revocation, RevocationSet};
 use portcullis_boundary::session::Terms;
-use portcullis_boundary::{Identity, Refusal, RefusalKind, SessionId};
+use portcullis_boundary::{Credential, Identity, Refusal, RefusalKind, SessionId};
 use tokio::time::Instant;
 
 use super::{Gate, Shared};
@@ -101,8 +101,9 @@ impl Gate {
         session.is_some()
     }
 
-    /// Rests the session `id` on the fresh credential of `by`, which was admitted at `route`: it must
-    /// be the session's own. Returns when that expires.
+    /// Rests the session `id` on the fresh credential of `by`, which was admitted at `route`, by
+    /// another gate: it must be the session's own. Returns when that expires. The credential itself
+    /// does not come along: whoever can only be asked about it cannot be asked any more.
     ///
     /// # Errors
     ///
@@ -113,7 +114,7 @@ impl Gate {
         by: &Identity,
         route: &str,
     ) -> Result<Option<Timestamp>, NotRenewed> {
-        self.shared.renew(id, by, route)
+        self.shared.renew(id, by, None, route)
     }
 }
 
@@ -122,6 +123,7 @@ impl Shared {
         &self,
         id: SessionId,
         by: &Identity,
+        credential: Option<Credential>,
         route: &str,
     ) -> Result<Option<Timestamp>, NotRenewed> {
         let session = self.registry.find(id).ok_or(NotRenewed::Unknown)?;
@@ -129,7 +131,7 @@ impl Shared {
         if *session.facts.route != *route {
             return Err(NotRenewed::Unknown);
         }
-        session.renew(by, expiry_of(by, &session.facts.terms))?;
+        session.renew(by, credential, expiry_of(by, &session.facts.terms))?;
         // What was revoked or reloaded while it was decided did not see the new credential.
         if let Some(kind) = self.asked.standing.covering(by, Some(id)) {
             session.order(kind);

@@ -16,6 +16,7 @@ mod outside;
 mod paths;
 mod problem;
 mod read;
+mod recheck;
 mod routes;
 mod scalar;
 mod schema;
