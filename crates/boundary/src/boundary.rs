@@ -146,10 +146,16 @@ impl Boundary {
                 Decision::Admitted(pass) => return Verdict::Admit(pass),
                 Decision::FirstMessage => return Verdict::AwaitFirstMessage,
                 Decision::Refused(refused) => {
-                    self.note(&refused, arrival);
-                    return Verdict::Refuse(refused);
+                    return Verdict::Refuse(self.note(refused, arrival).await);
                 }
                 Decision::Throttle(question) => question.ask(&self.limiter),
+                Decision::Pace(question) => {
+                    let answer = match self.authority.counts_arrivals() {
+                        true => self.authority.pace(arrival).await,
+                        false => Ok(()),
+                    };
+                    question.answer(answer)
+                }
                 Decision::Verify(question) => question.ask().await,
                 Decision::Standing(question) => {
                     let answer = self.authority.standing(question.identity()).await;
@@ -171,14 +177,25 @@ impl Boundary {
 
     /// A wrong or broken credential is an attempt. A missing, an expired or an early one is not:
     /// no guess looks like that.
-    fn note(&self, refused: &Refused, arrival: &Arrival) {
+    async fn note(&self, refused: Refused, arrival: &Arrival) -> Refused {
         let attempts = [
             RefusalKind::InvalidCredential,
             RefusalKind::MalformedCredential,
         ];
-        if attempts.contains(&refused.refusal.kind()) {
-            self.limiter
-                .failed(arrival.peer().address(), self.clock.now());
+        if !attempts.contains(&refused.refusal.kind()) {
+            return refused;
+        }
+        self.limiter
+            .failed(arrival.peer().address(), self.clock.now());
+        if !self.authority.counts_arrivals() {
+            return refused;
+        }
+        match self.authority.failed(arrival).await {
+            Ok(()) => refused,
+            Err(refusal) => Refused {
+                refusal: refusal.by(Rule::Limits),
+                ..refused
+            },
         }
     }
 }

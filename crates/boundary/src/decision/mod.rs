@@ -42,7 +42,7 @@ use serde_json::Value;
 
 pub use self::pass::Pass;
 use self::questions::Case;
-pub use self::questions::{Authorise, Reserve, Share, Standing, Throttle, Verify};
+pub use self::questions::{Authorise, Pace, Reserve, Share, Standing, Throttle, Verify};
 use crate::arrival::{Arrival, Protocol};
 use crate::carrier::CarrierKind;
 use crate::clock::Timestamp;
@@ -149,6 +149,8 @@ pub enum Decision<'a> {
     Refused(Refused),
     /// Rule 8, its rates: has this address tried too often?
     Throttle(Throttle<'a>),
+    /// The same, as far as others count with us.
+    Pace(Pace<'a>),
     /// Rule 4: the credential must come as the first message. Accept the socket, read it, and
     /// decide again with [`Policy::decide_first_message`].
     FirstMessage,
@@ -185,6 +187,20 @@ impl Policy {
         now: Timestamp,
     ) -> Decision<'a> {
         self.begin(arrival, hosts, Some(credential), now)
+    }
+
+    /// Says what would be decided about `arrival`, for those who only want to know: all rules are asked
+    /// as by [`Policy::decide`], and counted by as an attempt, but a credential that is good once is
+    /// not used up ([`Place::is_rehearsal`](crate::Place::is_rehearsal)). Whoever carries it out lets
+    /// nobody in with the pass.
+    pub fn rehearse<'a>(
+        &'a self,
+        arrival: &'a Arrival,
+        hosts: &HostRule,
+        now: Timestamp,
+    ) -> Decision<'a> {
+        let case = Case::new(self, arrival, now).as_rehearsal();
+        self.begin_with(case, arrival, hosts, None)
     }
 
     /// Decides about a plain request that is an errand for a session at this policy's route, such as

@@ -176,6 +176,23 @@ impl<'a> Throttle<'a> {
         let Case { arrival, now, .. } = self.case;
         let is_handshake = arrival.protocol() == Protocol::WebSocket;
         match limiter.knock(arrival.peer().address(), is_handshake, now) {
+            Ok(()) => Decision::Pace(Pace { case: self.case }),
+            Err(refusal) => self.case.refuse(refusal.by(Rule::Limits), None),
+        }
+    }
+}
+
+/// Asks whether the arrival's address has tried too often elsewhere.
+#[derive(Debug)]
+#[must_use = "a decision that is dropped refuses"]
+pub struct Pace<'a> {
+    case: Case<'a>,
+}
+
+impl<'a> Pace<'a> {
+    /// Takes the answer, and goes on with rule 4.
+    pub fn answer(self, answer: Result<(), Refusal>) -> Decision<'a> {
+        match answer {
             Ok(()) => self.case.credential(None),
             Err(refusal) => self.case.refuse(refusal.by(Rule::Limits), None),
         }

@@ -282,6 +282,12 @@ pub(crate) struct Limits {
     pub(crate) handshakes: Option<At<String>>,
     /// Refused credentials of one address, as `100/m`.
     pub(crate) failed_handshakes: Option<At<String>>,
+    /// WebSocket handshakes of one address, over all gates that share the ledger. Each then costs a
+    /// question to the ledger.
+    pub(crate) shared_handshakes: Option<At<String>>,
+    /// Refused credentials of one address, over all gates that share the ledger. Each arrival then
+    /// costs a question to the ledger.
+    pub(crate) shared_failed_handshakes: Option<At<String>>,
     /// Open connections, those of sessions among them; by default as many as the process may open
     /// files for, and 50000 at most.
     pub(crate) connections: Option<At<i64>>,
