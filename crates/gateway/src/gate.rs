@@ -234,8 +234,14 @@ impl Gate {
         }
     }
 
-    /// Waits until every session and every connection has ended, after [`Gate::drain`]. It has no
-    /// limit of its own. Cancel-safe.
+    /// Cuts whatever is left, sessions and connections, without a word to anybody but the observer.
+    /// [`Gate::wait_drained`] waits until that is done.
+    pub fn cut(&self) {
+        self.stop.cancel();
+    }
+
+    /// Waits until every session and every connection has ended, after [`Gate::drain`] or
+    /// [`Gate::cut`]. It has no limit of its own. Cancel-safe.
     pub async fn wait_drained(&self) {
         // The threads have runtimes of their own; looking now and then is simpler than a channel
         // from each, and nothing waits for it but the end of the program.

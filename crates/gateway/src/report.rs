@@ -89,7 +89,7 @@ impl Reporter {
         let identity = ended.facts.identity.load();
         let code = ended.told.map(CloseCode::get).or(match ended.end {
             End::Closed(_, code) => code,
-            End::Gone(_) | End::Refused(_) | End::Violation(_) => None,
+            End::Cut | End::Gone(_) | End::Refused(_) | End::Violation(_) => None,
         });
         let told = SessionEnd {
             id: ended.id,

@@ -174,6 +174,10 @@ async fn keep(state: Option<&State>, gate: &Gate, notes: &Notes) {
     }
 }
 
+/// How long the gate's threads may take to end when they are cut: they are woken, and drop what they
+/// have.
+const CUT_WITHIN: Duration = Duration::from_secs(2);
+
 /// What happens to a gate while it runs.
 struct Life {
     gate: Arc<Gate>,
@@ -258,8 +262,8 @@ impl Life {
                 tracing::info!(target: "portcullis", "drained");
                 Exit::Clean
             }
-            () = self.ends.wait() => self.forced("a second signal came"),
-            () = tokio::time::sleep(self.drain_timeout) => self.forced("draining ran out of time"),
+            () = self.ends.wait() => self.forced("a second signal came").await,
+            () = tokio::time::sleep(self.drain_timeout) => self.forced("draining ran out of time").await,
         }
     }
 
@@ -274,8 +278,14 @@ impl Life {
         }
     }
 
-    fn forced(&self, why: &str) -> Exit {
+    async fn forced(&self, why: &str) -> Exit {
         tracing::warn!(target: "portcullis", sessions = self.gate.sessions(), "ended by force: {why}");
+        // What is cut is reported, and whoever writes it down is still there.
+        self.gate.cut();
+        let cut = tokio::time::timeout(CUT_WITHIN, self.gate.wait_drained()).await;
+        if cut.is_err() {
+            tracing::warn!(target: "portcullis", "a thread does not end, and what it carries is not reported");
+        }
         Exit::Forced
     }
 }

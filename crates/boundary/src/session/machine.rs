@@ -155,6 +155,17 @@ impl Session {
         }
     }
 
+    /// What it ends with, once that is decided, whether or not everybody was told.
+    #[must_use]
+    pub const fn ending(&self) -> Option<End> {
+        match self.state {
+            State::Closing(telling) => Some(telling.end),
+            State::Parting(parting) => Some(parting.end()),
+            State::Ended(end) => Some(end),
+            State::Open => None,
+        }
+    }
+
     /// The close that the client is being told, while it is.
     #[must_use]
     pub const fn closing(&self) -> Option<Closing> {

@@ -258,6 +258,15 @@ impl Driver {
     }
 }
 
+impl Drop for Driver {
+    /// A session that is cut before its end is reported all the same.
+    fn drop(&mut self) {
+        if self.sockets.is_some() {
+            self.report(self.session.ending().unwrap_or(End::Cut));
+        }
+    }
+}
+
 impl Future for Driver {
     type Output = ();
 
