@@ -199,7 +199,7 @@ impl Policy {
         hosts: &HostRule,
         now: Timestamp,
     ) -> Decision<'a> {
-        let case = Case::new(self, arrival, now).as_rehearsal();
+        let case = Case::new(self, arrival, now).for_rehearsal();
         self.begin_with(case, arrival, hosts, None)
     }
 

@@ -45,7 +45,7 @@ impl<'a> Case<'a> {
         self
     }
 
-    pub(super) const fn as_rehearsal(mut self) -> Self {
+    pub(super) const fn for_rehearsal(mut self) -> Self {
         self.is_rehearsal = true;
         self
     }

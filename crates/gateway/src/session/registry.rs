@@ -8,7 +8,7 @@ use std::task::Waker;
 use arc_swap::ArcSwap;
 use futures_util::task::AtomicWaker;
 use http::Request;
-use http::header::{HOST, ORIGIN};
+use http::header::{CONNECTION, HOST, ORIGIN, UPGRADE};
 use portcullis_boundary::carrier::CarrierKind;
 use portcullis_boundary::clock::Timestamp;
 use portcullis_boundary::policy::HostRule;
@@ -69,9 +69,11 @@ impl Asked {
         &self.path
     }
 
-    /// The request, as an arrival to be judged again.
+    /// The handshake, as an arrival to be judged and asked about again.
     pub(crate) fn arrival(&self, peer: Peer) -> Option<Arrival> {
-        let mut request = Request::get(&*self.path);
+        let mut request = Request::get(&*self.path)
+            .header(CONNECTION, "upgrade")
+            .header(UPGRADE, "websocket");
         if let Some(host) = self.host.as_deref() {
             request = request.header(HOST, host);
         }
