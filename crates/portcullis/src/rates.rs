@@ -194,3 +194,141 @@ fn overloaded(why: impl Into<std::borrow::Cow<'static, str>>) -> Refusal {
         .because(why)
         .retry_after(ASK_AGAIN)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::num::NonZeroU32;
+
+    use http::Request;
+    use portcullis_boundary::Peer;
+    use portcullis_ledger::{LedgerUrl, Settings, SqlLedger};
+    use tokio::runtime::Handle;
+
+    use super::*;
+
+    const HERE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+    const THERE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2));
+
+    async fn ledger() -> SqlLedger {
+        let url = LedgerUrl::parse("sqlite::memory:").expect("a URL");
+        let here = Handle::current();
+        let opened = SqlLedger::open(url, Settings::default(), &here).await;
+        opened.expect("a ledger")
+    }
+
+    fn gate(ledger: &SqlLedger, limits: SharedLimits) -> SharedRates {
+        let rates = SharedRates::default();
+        rates.found(Arc::new(ledger.clone()));
+        rates.set_limits(limits);
+        rates
+    }
+
+    fn hourly(count: u32) -> Option<Rate> {
+        let count = NonZeroU32::new(count).expect("not zero");
+        Some(Rate::new(count, Duration::from_secs(3600)))
+    }
+
+    fn arrival(from: IpAddr, is_handshake: bool) -> Arrival {
+        let mut request = Request::get("/");
+        if is_handshake {
+            request = request.header("connection", "upgrade");
+            request = request.header("upgrade", "websocket");
+        }
+        let (head, ()) = request.body(()).expect("a request").into_parts();
+        Arrival::new(head, Peer::at(from))
+    }
+
+    fn kind(said: Result<(), Refusal>) -> Option<RefusalKind> {
+        said.err().map(|refusal| refusal.kind())
+    }
+
+    #[tokio::test]
+    async fn failures_at_two_gates_count_together_and_the_last_one_is_told_as_one_too_many() {
+        let ledger = ledger().await;
+        let limits = SharedLimits {
+            failed_handshakes: hourly(3),
+            ..SharedLimits::default()
+        };
+        let gates = [gate(&ledger, limits), gate(&ledger, limits)];
+        let guess = arrival(HERE, false);
+        for number in 0..3 {
+            let gate = &gates[number % 2];
+            assert_eq!(kind(gate.pace(&guess).await), None);
+            assert_eq!(kind(gate.failed(&guess).await), None);
+        }
+        // One that was being looked at when the third failed hears no more of itself than the next.
+        let over = Some(RefusalKind::FailedTooOften);
+        assert_eq!(kind(gates[1].failed(&guess).await), over);
+        for gate in &gates {
+            assert_eq!(kind(gate.pace(&guess).await), over);
+            assert_eq!(kind(gate.pace(&arrival(THERE, false)).await), None);
+        }
+    }
+
+    #[tokio::test]
+    async fn handshakes_count_and_plain_requests_do_not() {
+        let ledger = ledger().await;
+        let limits = SharedLimits {
+            handshakes: hourly(2),
+            ..SharedLimits::default()
+        };
+        let gates = [gate(&ledger, limits), gate(&ledger, limits)];
+        for gate in &gates {
+            assert_eq!(kind(gate.pace(&arrival(HERE, true)).await), None);
+        }
+        for gate in &gates {
+            let said = gate.pace(&arrival(HERE, true)).await;
+            let wait = said.as_ref().err().and_then(Refusal::wait);
+            assert!(wait.is_some_and(|wait| wait > Duration::from_secs(1700)));
+            assert_eq!(kind(said), Some(RefusalKind::RateLimited));
+            assert_eq!(kind(gate.pace(&arrival(HERE, false)).await), None);
+        }
+    }
+
+    #[tokio::test]
+    async fn who_is_over_its_rate_is_refused_from_memory_and_others_not_let_in_without_a_ledger() {
+        let ledger = ledger().await;
+        let limits = SharedLimits {
+            handshakes: hourly(1),
+            failed_handshakes: None,
+        };
+        let gate = gate(&ledger, limits);
+        assert_eq!(kind(gate.pace(&arrival(HERE, true)).await), None);
+        let limited = Some(RefusalKind::RateLimited);
+        assert_eq!(kind(gate.pace(&arrival(HERE, true)).await), limited);
+        ledger.close().await;
+        assert_eq!(kind(gate.pace(&arrival(HERE, true)).await), limited);
+        let away = Some(RefusalKind::Overloaded);
+        assert_eq!(kind(gate.pace(&arrival(THERE, true)).await), away);
+        // By another limit it may not have to wait: the ledger would have to be asked.
+        gate.set_limits(SharedLimits {
+            handshakes: hourly(2),
+            ..limits
+        });
+        assert_eq!(kind(gate.pace(&arrival(HERE, true)).await), away);
+        gate.set_limits(SharedLimits::default());
+        assert!(!gate.count_arrivals());
+        assert_eq!(kind(gate.pace(&arrival(HERE, true)).await), None);
+    }
+
+    #[test]
+    fn waits_are_remembered_until_they_are_over_and_no_more_than_there_is_room_for() {
+        let waits = Waits::default();
+        let now = Timestamp::from_secs(1000);
+        let address = |number: u32| IpAddr::V4(Ipv4Addr::from_bits(number));
+        let second = Duration::from_secs(1);
+        for number in 0..12_000 {
+            // One that is not remembered is told all the same.
+            assert!(waits.note(address(number), now, Err(second)).is_err());
+        }
+        waits.with(|waits| assert_eq!(waits.len(), MOST_WAITING));
+        assert_eq!(waits.check(address(0), now), Err(second));
+        assert_eq!(waits.check(address(11_999), now), Ok(()));
+        let later = now.after(second);
+        assert!(waits.note(address(11_999), later, Err(second)).is_err());
+        waits.with(|waits| assert_eq!(waits.len(), 1, "those whose time had come made room"));
+        assert_eq!(waits.check(address(11_999), later.after(second)), Ok(()));
+        waits.with(|waits| assert!(waits.is_empty()));
+    }
+}

@@ -50,22 +50,19 @@ async fn a_hundred_ask_for_one_ticket_and_one_gets_it(place: Place) {
 
 async fn a_ticket_that_is_looked_at_is_as_good_as_before(place: Place) {
     let (ledger, ticket) = (&place.ledger, ticket("t", "ada"));
-    let hash = ticket.hash.clone();
-    assert_eq!(ledger.find_ticket(hash.clone(), NOW).await, Ok(None));
+    let hash = ticket.hash;
+    assert_eq!(ledger.find_ticket(hash, NOW).await, Ok(None));
     ledger
         .issue_ticket(ticket.clone(), 9, NOW)
         .await
         .unwrap()
         .unwrap();
     for _ in 0..3 {
-        let found = ledger.find_ticket(hash.clone(), NOW).await;
+        let found = ledger.find_ticket(hash, NOW).await;
         assert_eq!(found, Ok(Some(ticket.clone())));
     }
-    assert_eq!(ledger.find_ticket(hash.clone(), at(30)).await, Ok(None));
-    assert_eq!(
-        ledger.consume_ticket(hash.clone(), NOW).await,
-        Ok(Some(ticket))
-    );
+    assert_eq!(ledger.find_ticket(hash, at(30)).await, Ok(None));
+    assert_eq!(ledger.consume_ticket(hash, NOW).await, Ok(Some(ticket)));
     assert_eq!(ledger.find_ticket(hash, NOW).await, Ok(None));
 }
 
