@@ -34,6 +34,7 @@
 
 mod pass;
 mod questions;
+mod rates;
 
 use std::fmt;
 use std::sync::Arc;
@@ -42,7 +43,8 @@ use serde_json::Value;
 
 pub use self::pass::Pass;
 use self::questions::Case;
-pub use self::questions::{Authorise, Pace, Reserve, Share, Standing, Throttle, Verify};
+pub use self::questions::{Authorise, Reserve, Share, Standing, Verify};
+pub use self::rates::{Pace, Throttle};
 use crate::arrival::{Arrival, Protocol};
 use crate::carrier::CarrierKind;
 use crate::clock::Timestamp;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Decision, Pass, Refused, Rule, check_rights, origin_refused};
+use super::{Decision, Pass, Refused, Rule, Throttle, check_rights, origin_refused};
 use crate::arrival::{Arrival, OriginHeader, Protocol};
 use crate::authority::Reservation;
 use crate::carrier::{Carrier, CarrierKind, Carriers, Malformed};
@@ -18,13 +18,13 @@ use crate::verifier::{DynVerifier, Place, Rejection};
 #[derive(Debug)]
 pub(super) struct Case<'a> {
     policy: &'a Policy,
-    arrival: &'a Arrival,
+    pub(super) arrival: &'a Arrival,
     carrier: Option<CarrierKind>,
     is_errand: bool,
     is_rehearsal: bool,
     /// What it was vouched for by, where somebody may be asked about it again.
     kept: Option<Credential>,
-    now: Timestamp,
+    pub(super) now: Timestamp,
 }
 
 impl<'a> Case<'a> {
@@ -52,7 +52,7 @@ impl<'a> Case<'a> {
 
     /// Rule 8, its rates.
     pub(super) const fn throttle(self) -> Decision<'a> {
-        Decision::Throttle(Throttle { case: self })
+        Decision::Throttle(Throttle::new(self))
     }
 
     pub(super) fn refuse(self, refusal: Refusal, identity: Option<Identity>) -> Decision<'a> {
@@ -159,42 +159,6 @@ impl<'a> Case<'a> {
             Protocol::Http => {
                 Decision::Admitted(Pass::new(identity, self.carrier, None).keeping(self.kept))
             }
-        }
-    }
-}
-
-/// Asks whether the arrival's address has tried too often.
-#[derive(Debug)]
-#[must_use = "a decision that is dropped refuses"]
-pub struct Throttle<'a> {
-    case: Case<'a>,
-}
-
-impl<'a> Throttle<'a> {
-    /// Asks `limiter`, and then those who count with us.
-    pub fn ask(self, limiter: &Limiter) -> Decision<'a> {
-        let Case { arrival, now, .. } = self.case;
-        let is_handshake = arrival.protocol() == Protocol::WebSocket;
-        match limiter.knock(arrival.peer().address(), is_handshake, now) {
-            Ok(()) => Decision::Pace(Pace { case: self.case }),
-            Err(refusal) => self.case.refuse(refusal.by(Rule::Limits), None),
-        }
-    }
-}
-
-/// Asks whether the arrival's address has tried too often elsewhere.
-#[derive(Debug)]
-#[must_use = "a decision that is dropped refuses"]
-pub struct Pace<'a> {
-    case: Case<'a>,
-}
-
-impl<'a> Pace<'a> {
-    /// Takes the answer, and goes on with rule 4.
-    pub fn answer(self, answer: Result<(), Refusal>) -> Decision<'a> {
-        match answer {
-            Ok(()) => self.case.credential(None),
-            Err(refusal) => self.case.refuse(refusal.by(Rule::Limits), None),
         }
     }
 }

@@ -98,7 +98,9 @@ pub(crate) type Renewed = Option<Instant>;
 impl Asker {
     /// Who asks about `session`; nobody where its route does not want it, or nobody is polled.
     pub(crate) fn new(shared: Arc<Shared>, session: &Arc<Live>) -> Option<Box<Self>> {
-        let every = session.facts.terms.recheck?;
+        let every = session.facts.terms.recheck;
+        // Who would be asked at every moment would do nothing else.
+        let every = every.filter(|every| !every.is_zero())?;
         shared.is_polled_about(&session.facts).then(|| {
             Box::new(Self {
                 shared,
@@ -143,6 +145,10 @@ impl Asker {
     fn take(&self, asked_about: &Arc<Identity>, said: Recheck) -> Answer {
         let route = &self.session.facts.route;
         let reporter = &self.shared.reporter;
+        if !self.session.still_rests_on(asked_about) {
+            // It was renewed while this was asked: what is said of the old credential ends nobody.
+            return Answer::Unanswered;
+        }
         match said {
             Recheck::Vouched(identity) => {
                 reporter.rechecked(route, "vouched");

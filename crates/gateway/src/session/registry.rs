@@ -153,6 +153,12 @@ impl Live {
         (self.facts.identity.load_full(), orders.credential.clone())
     }
 
+    /// Whether it rests on `identity`, and was not renewed since.
+    pub(crate) fn still_rests_on(&self, identity: &Arc<Identity>) -> bool {
+        let _orders = self.orders();
+        Arc::ptr_eq(&self.facts.identity.load(), identity)
+    }
+
     /// Takes over what is known `now` of the identity `before`; says whether the session still
     /// rests on that.
     pub(crate) fn learn(&self, before: &Arc<Identity>, now: &Identity) -> bool {

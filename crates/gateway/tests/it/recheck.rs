@@ -25,7 +25,7 @@ struct Inner {
     asked: Mutex<Vec<(Instant, String)>>,
     /// How many are being asked now, and were at most.
     asking: Mutex<(usize, usize)>,
-    /// Whether it answers.
+    /// Whether it answers, about any token but those that begin with `quick`.
     open: watch::Sender<bool>,
 }
 
@@ -93,7 +93,8 @@ impl Verifier for Fickle {
         let asked = (Instant::now(), token.clone());
         self.0.asked.lock().expect("no panic").push(asked);
         let mut open = self.0.open.subscribe();
-        open.wait_for(|open| *open).await.expect("it is kept");
+        let answers = |open: &bool| *open || token.starts_with("quick");
+        open.wait_for(answers).await.expect("it is kept");
         let answers = self.0.answers.lock().expect("no panic");
         answers
             .get(&token)
@@ -130,6 +131,16 @@ async fn enter(gate: &TestGate, token: &str) -> (String, Socket) {
     assert_eq!(answer.status, 101, "{}", answer.text);
     let id = answer.header("portcullis-session").expect("a name");
     (id.to_owned(), socket)
+}
+
+async fn renew(gate: &TestGate, id: &str, token: &str) {
+    let request = format!(
+        "POST /.portcullis/session/{id}/refresh HTTP/1.1\r\nhost: {}\r\n\
+         authorization: Bearer {token}\r\ncontent-length: 0\r\n\r\n",
+        gate.address
+    );
+    let (answer, _) = gate.send(&request).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
 }
 
 async fn echoes(socket: &mut Socket) {
@@ -218,13 +229,7 @@ async fn a_renewed_session_is_asked_about_with_its_fresh_credential() {
     let gate = setup(&verifier, OFTEN).start();
     let (id, mut socket) = enter(&gate, "old").await;
     verifier.is_asked("old", 2).await;
-    let request = format!(
-        "POST /.portcullis/session/{id}/refresh HTTP/1.1\r\nhost: {}\r\n\
-         authorization: Bearer new\r\ncontent-length: 0\r\n\r\n",
-        gate.address
-    );
-    let (answer, _) = gate.send(&request).await;
-    assert_eq!(answer.status, 200, "{}", answer.text);
+    renew(&gate, &id, "new").await;
     // The old one is rotated away, and nobody minds.
     verifier.says("old", Err(Rejection::Revoked));
     let asked = verifier.times_asked("new");
@@ -232,6 +237,24 @@ async fn a_renewed_session_is_asked_about_with_its_fresh_credential() {
     echoes(&mut socket).await;
     verifier.says("new", Err(Rejection::Revoked));
     assert_eq!(closed(&mut socket).await, (4004, "revoked".into()));
+}
+
+#[tokio::test]
+async fn an_answer_about_what_a_session_rested_on_before_ends_nobody() {
+    let verifier = Fickle::new();
+    verifier.says("old", ada());
+    verifier.says("quick", ada());
+    let gate = setup(&verifier, OFTEN).start();
+    let (id, mut socket) = enter(&gate, "old").await;
+    verifier.0.open.send_replace(false);
+    let asked = verifier.times_asked("old");
+    verifier.is_asked("old", asked + 1).await;
+    renew(&gate, &id, "quick").await;
+    verifier.says("old", Err(Rejection::Revoked));
+    verifier.0.open.send_replace(true);
+    let asked = verifier.times_asked("quick");
+    verifier.is_asked("quick", asked + 3).await;
+    echoes(&mut socket).await;
 }
 
 #[tokio::test]

@@ -13,9 +13,15 @@ fn asks(kind: &str, route: &str) -> String {
     )
 }
 
+/// What a file says that has a ledger besides.
+fn settings(text: &str) -> Settings {
+    let text = format!("{text}\n[ledger]\nurl = \"sqlite:ledger.db\"\n");
+    read(&text).expect("nothing is wrong")
+}
+
 /// How often it asks, and what it bears.
 fn times(text: &str) -> (Option<Duration>, Option<Duration>) {
-    let settings = read(text).expect("nothing is wrong");
+    let settings = settings(text);
     let terms = &settings.gate.routes[0].terms;
     (terms.recheck, terms.recheck_silence)
 }
@@ -98,11 +104,8 @@ fn what_asks_nobody_is_told_with_its_mend() {
 #[test]
 fn a_route_whose_tickets_open_sessions_that_nobody_can_be_asked_about_is_warned_of() {
     let warned = |route: &str| {
-        let settings = read(&asks(ASKED, route)).expect("nothing is wrong");
-        settings
-            .notes
-            .iter()
-            .any(|note| note.contains("a ticket opened"))
+        let notes = settings(&asks(ASKED, route)).notes;
+        notes.iter().any(|note| note.contains("a ticket opened"))
     };
     let tickets = "carriers = [\"header\", \"ticket\"]\n";
     assert!(warned(tickets));
@@ -118,13 +121,11 @@ fn rates_over_all_gates_need_a_ledger_and_there_is_none_by_default() {
     let token = "kind = \"capability-token\"\ntoken_file = \"token.txt\"";
     let shared = |limits: &str| {
         let text = format!("{}\n[limits]\n{limits}\n", asks(token, ""));
-        let settings = read(&text).expect("nothing is wrong");
-        let limits = settings.shared.limits;
-        assert_eq!(
-            settings.ledger.is_some(),
-            limits.handshakes.or(limits.failed_handshakes).is_some()
-        );
-        [limits.handshakes, limits.failed_handshakes].map(|rate| rate.map(|rate| rate.interval()))
+        let limits = settings(&text).shared.limits;
+        let both = [limits.handshakes, limits.failed_handshakes];
+        let needs_ledger = wrong(&text).contains("there is no folder to keep a ledger in");
+        assert_eq!(needs_ledger, both.iter().any(Option::is_some));
+        both.map(|rate| rate.map(|rate| rate.interval()))
     };
     assert_eq!(shared("handshakes = \"1/s\""), [None, None]);
     assert_eq!(shared("shared_handshakes = \"60/m\""), [seconds(1), None]);
