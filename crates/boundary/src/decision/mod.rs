@@ -191,10 +191,9 @@ impl Policy {
         self.begin(arrival, hosts, Some(credential), now)
     }
 
-    /// Says what would be decided about `arrival`, for those who only want to know: all rules are asked
-    /// as by [`Policy::decide`], and counted by as an attempt, but a credential that is good once is
-    /// not used up ([`Place::is_rehearsal`](crate::Place::is_rehearsal)). Whoever carries it out lets
-    /// nobody in with the pass.
+    /// Says what would be decided about `arrival`, for those who only want to know. All rules are asked
+    /// as by [`Policy::decide`], and it counts as an attempt, but a credential that is good once is not
+    /// used up ([`Place::is_rehearsal`](crate::Place::is_rehearsal)). Nobody is let in with the pass.
     pub fn rehearse<'a>(
         &'a self,
         arrival: &'a Arrival,
