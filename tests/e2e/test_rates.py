@@ -93,9 +93,9 @@ def test_the_rate_lets_the_next_one_in_when_its_time_has_come(two_gates):
     assert eventually(lambda: knock(doors[1], ALICE).status == 101, timeout=5)
 
 
-def test_while_the_ledger_is_away_nobody_tries_and_who_is_over_its_rate_is_told_so(two_gates, memory, postgres):
-    if memory["ledger"]["url"].startswith("sqlite"):
-        pytest.skip("a file does not go away")
+# A file does not go away.
+@pytest.mark.parametrize("memory", ["postgres and nats"], indirect=True)
+def test_while_the_ledger_is_away_nobody_tries_and_who_is_over_its_rate_is_told_so(two_gates, postgres):
     doors = two_gates({"shared_failed_handshakes": "1/h"})
     table.assert_denied(knock(doors[0], WRONG), "invalid_credential")
     assert_over(knock(doors[0], WRONG), "failed_too_often")
