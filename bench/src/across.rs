@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
-use portcullis_testing::servers::{NatsServer, PostgresServer};
+use portcullis_testing::{NatsServer, PostgresServer};
 
 use crate::peers::{Running, free_port};
 use crate::run::{beside_us, raise_file_limit};
@@ -60,7 +60,10 @@ pub(crate) fn run(options: &AcrossOptions) -> Result<()> {
         took.sort_by(f64::total_cmp);
         let at = |part: f64| took.get(((took.len() - 1) as f64 * part) as usize).copied();
         let [p50, p99, worst] = [0.5, 0.99, 1.0].map(|part| at(part).unwrap_or(f64::NAN));
-        println!("| {name} | {} | {p50:.2} | {p99:.2} | {worst:.2} |", options.sessions);
+        println!(
+            "| {name} | {} | {p50:.2} | {p99:.2} | {worst:.2} |",
+            options.sessions
+        );
     }
     Ok(())
 }
@@ -71,7 +74,10 @@ fn measure(gate: &Gate, told: &Gate, options: &AcrossOptions) -> Result<Vec<f64>
     for _ in 0..options.sessions {
         open.push(enter(gate.address)?);
     }
-    ensure!(options.revoked > 0 && options.sessions > 0, "nothing to measure");
+    ensure!(
+        options.revoked > 0 && options.sessions > 0,
+        "nothing to measure"
+    );
     let every = (options.sessions / options.revoked).max(1);
     let mut took = Vec::with_capacity(options.revoked);
     for (id, socket) in open.iter_mut().step_by(every).take(options.revoked) {
@@ -93,8 +99,13 @@ fn measure(gate: &Gate, told: &Gate, options: &AcrossOptions) -> Result<Vec<f64>
         let is_close = close[0] == 0x88 && close[2..] == 4004_u16.to_be_bytes();
         ensure!(is_close, "the client was told {close:?}, not 4004");
         let mut answer = String::new();
-        operator.read_to_string(&mut answer).context("read the admin API's answer")?;
-        ensure!(answer.starts_with("HTTP/1.1 20"), "the admin API answered {answer}");
+        operator
+            .read_to_string(&mut answer)
+            .context("read the admin API's answer")?;
+        ensure!(
+            answer.starts_with("HTTP/1.1 20"),
+            "the admin API answered {answer}"
+        );
     }
     Ok(took)
 }
@@ -196,6 +207,9 @@ fn enter(address: SocketAddr) -> Result<(String, TcpStream)> {
     let text = String::from_utf8(answer)?;
     ensure!(text.starts_with("HTTP/1.1 101"), "{text}");
     let name = |line: &str| line.strip_prefix("portcullis-session: ").map(str::to_owned);
-    let id = text.lines().find_map(name).context("a session has a name")?;
+    let id = text
+        .lines()
+        .find_map(name)
+        .context("a session has a name")?;
     Ok((id, socket))
 }

@@ -12,6 +12,7 @@ from support.gate import Gate, toml
 from support.process import Process
 from support.responses_clients import Codex
 from support.responses_upstream import Upstream
+from support.servers import Nats, Postgres
 from support.service import Service
 
 
@@ -53,6 +54,30 @@ def app_server(tmp_path_factory, mock_model):
 @pytest.fixture(scope="session")
 def client_home(tmp_path_factory):
     return appserver.write_home(tmp_path_factory.mktemp("client-home"), None)
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    server = Postgres()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def nats():
+    server = Nats()
+    yield server
+    server.close()
+
+
+@pytest.fixture(params=["sqlite", "postgres and nats"])
+def memory(request, tmp_path) -> dict:
+    """What gates of one test share, as it stands in a config: a file and no bus, or servers."""
+    if request.param == "sqlite":
+        return {"ledger": {"url": f"sqlite:{tmp_path / 'ledger.db'}"}}
+    postgres, nats = request.getfixturevalue("postgres"), request.getfixturevalue("nats")
+    url = postgres.new_database()
+    return {"ledger": {"url": url}, "bus": {"url": nats.url, "prefix": f"test{postgres.databases}"}}
 
 
 @pytest.fixture(scope="module")

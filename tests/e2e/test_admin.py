@@ -12,7 +12,6 @@ from support import configs, table, tokens
 from support.gate import binary
 from support.process import clean_env, eventually
 from support.raw import CLOSE, TEXT, Raw, ask, close_frame, request, upgrade
-from support.servers import Nats, Postgres
 from support.upstreams import echo_frames
 
 OPERATOR = f"operator-{tokens.MARK}-token"
@@ -23,20 +22,6 @@ BOB = [("Authorization", f"Bearer {tokens.BOB}")]
 @pytest.fixture
 def echo(raw_upstream):
     return raw_upstream(echo_frames)
-
-
-@pytest.fixture(scope="session")
-def postgres():
-    server = Postgres()
-    yield server
-    server.close()
-
-
-@pytest.fixture(scope="session")
-def nats():
-    server = Nats()
-    yield server
-    server.close()
 
 
 @pytest.fixture
@@ -244,6 +229,26 @@ def test_the_audit_log_is_whole_after_the_end_of_the_gate(gate, config):
     first.stop()
     second = gate(wanted)
     assert len(data(second, "audit", "--outcome", "invalid_credential")) == 20
+
+
+@pytest.mark.parametrize("timeout", ["30s", "100ms"], ids=["a second signal", "out of time"])
+def test_sessions_that_are_cut_by_force_are_in_the_audit_log(gate, config, timeout):
+    wanted = config()
+    wanted["timeouts"] = {"drain": timeout}
+    first = gate(wanted)
+    told, untold = opened(first), opened(first, BOB)
+    untold.send_frame(TEXT, b"whole")
+    assert untold.frame().payload == b"whole"
+    first.drain()
+    if timeout == "30s":
+        # It is told, and does not answer.
+        assert told.frame().code == table.TABLE["draining"].close
+        first.drain()
+    assert first.process.wait() != 0
+    second = gate({**wanted, "timeouts": {}})
+    ends = data(second, "audit", "--kind", "end")
+    assert sorted((end["subject"], end["outcome"], end["messages_up"]) for end in ends) == [("alice", "draining", 0), ("bob", "draining", 1)]
+    assert all(end["duration_ms"] > 0 for end in ends)
 
 
 def test_a_ticket_of_an_operator_opens_one_session(gate, config):

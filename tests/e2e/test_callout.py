@@ -9,7 +9,7 @@ import pytest
 
 from support import configs, table, tokens
 from support.gate import run, toml
-from support.raw import CLOSE, Raw, ask, request, upgrade
+from support.raw import CLOSE, TEXT, Raw, ask, request, upgrade
 from support.upstreams import echo_frames
 
 TOKEN = f"session-{tokens.MARK}"
@@ -177,3 +177,73 @@ def test_explain_asks_it_as_the_gate_does(files, echo, asked, tmp_path):
         asked.reply("/enter", status=status)
         result = run("explain", "--config", path, "--websocket", "-H", f"Authorization: Bearer {tokens.ALICE}", "--json")
         assert (result.returncode, json.loads(result.stdout).get("code")) == (code, outcome), result.stderr
+
+
+# While a session lives ------------------------------------------------------------------------------------------------
+
+OFTEN = {"recheck": "300ms"}
+
+
+def assert_asked_again(raw, asked) -> None:
+    """The service is asked about the live session, which lives on."""
+    asked.wait_asked(asked.count() + 1)
+    raw.send_frame(TEXT, b"still here")
+    assert raw.frame().payload == b"still here"
+
+
+def assert_closed(raw, code: str) -> None:
+    end = raw.frame()
+    assert (end.opcode, (end.code, end.reason)) == (CLOSE, table.close_of(code))
+
+
+@pytest.mark.parametrize("status, body, code", [
+    (401, "", "revoked"),
+    (401, {"code": "expired"}, "expired"),
+    (401, {"code": "key_unknown"}, "key_unknown"),
+    (403, "", "account_disabled"),
+])
+def test_a_live_session_ends_when_the_service_no_longer_knows_its_credential(gate, files, echo, asked, status, body, code):
+    asked.reply("/verify", {"sub": "ada"})
+    door = gate(verifier(files, echo, asked, session=OFTEN))
+    with Raw(door.port) as raw:
+        raw.open("/", [("Authorization", f"Bearer {TOKEN}")], host=door.authority)
+        assert_asked_again(raw, asked)
+        asked.reply("/verify", body, status)
+        assert_closed(raw, code)
+
+
+@pytest.mark.parametrize("status, code", [(401, "revoked"), (403, "insufficient_scope"), (404, "resource_unknown"), (409, "not_owner")])
+def test_a_live_session_ends_when_the_service_no_longer_lets_it_in(gate, files, echo, asked, status, code):
+    asked.reply("/enter", status=204)
+    door = gate(authority(files, echo, asked, session=OFTEN))
+    with Raw(door.port) as raw:
+        raw.open("/rooms/7?secret=" + tokens.MARK, ALICE, host=door.authority)
+        assert_asked_again(raw, asked)
+        first, *again = [json.loads(question.body) for question in asked.asked]
+        assert again and all(question == first for question in again), "it is told the same arrival"
+        asked.reply("/enter", status=status)
+        assert_closed(raw, code)
+
+
+@pytest.mark.parametrize("lie", [{"status": 500}, {"status": 429}, {"hangs": True}, {"status": 403, "body": {"code": "rate_limited"}}],
+                         ids=["error", "busy", "hangs", "too often"])
+def test_what_is_no_answer_about_a_live_session_leaves_it_alive(gate, files, echo, asked, lie):
+    asked.reply("/enter", status=204)
+    door = gate(authority(files, echo, asked, {"timeout": "300ms"}, session=OFTEN))
+    with Raw(door.port) as raw:
+        raw.open("/", ALICE, host=door.authority)
+        asked.reply("/enter", **lie)
+        for _ in range(2):
+            assert_asked_again(raw, asked)
+
+
+def test_a_session_of_a_ticket_is_asked_about_where_nobody_needs_its_credential(gate, files, echo, asked, memory):
+    asked.reply("/enter", status=204)
+    made = authority(files, echo, asked, session=OFTEN, carriers=["header", "ticket"])
+    door = gate({**made, **memory})
+    answer = ask(door.port, request("POST", "/.portcullis/ticket?route=/", ALICE, host=door.authority))
+    with Raw(door.port) as raw:
+        raw.open(f"/?ticket={json.loads(answer.body)['ticket']}", host=door.authority)
+        assert_asked_again(raw, asked)
+        asked.reply("/enter", status=409)
+        assert_closed(raw, "not_owner")

@@ -136,3 +136,19 @@ def test_the_state_of_an_account_is_remembered_for_its_time(gate, files, echo, i
     assert issuer.service.count(LOOKUP) == 1
     account(issuer, disabled=True)
     eventually(lambda: knock(door, token(issuer)).status == 403, what="the end of the account")
+
+
+@pytest.mark.parametrize("more, code", [({"disabled": True}, "account_disabled"), ({"validSince": str(2**40)}, "revoked")], ids=["disabled", "signed out"])
+def test_a_live_session_ends_with_its_account(gate, files, echo, issuer, more, code):
+    made = config(files, echo, issuer, accounts_url=issuer.service.url, remember_for="0s")
+    made["route"][0]["session"] = {"recheck": "300ms"}
+    account(issuer)
+    door = gate(made)
+    with Raw(door.port) as raw:
+        raw.open("/", [("Authorization", f"Bearer {token(issuer)}")], host=door.authority)
+        issuer.service.wait_asked(2, LOOKUP)
+        raw.send_frame(1, b"still here")
+        assert raw.frame().payload == b"still here"
+        account(issuer, **more)
+        end = raw.frame()
+        assert (end.opcode, (end.code, end.reason)) == (CLOSE, table.close_of(code))

@@ -1,17 +1,21 @@
-"""Tokens about which their issuer is asked: what it is asked, what its answers do, and what when it does not answer."""
+"""Tokens about which their issuer is asked: what it is asked, what its answers do, and what when it does not answer; at the
+door, and again while a session lives."""
 
 from __future__ import annotations
 
 import base64
+import contextlib
+import json
 import threading
 import time
+from collections import Counter
 from urllib.parse import parse_qs
 
 import pytest
 
 from support import configs, table, tokens
 from support.process import eventually
-from support.raw import CLOSE, Raw, ask, upgrade
+from support.raw import CLOSE, TEXT, Raw, ask, request, upgrade
 from support.upstreams import echo_frames
 
 TOKEN = f"opaque-{tokens.MARK}"
@@ -141,3 +145,181 @@ def test_the_claims_of_the_answer_are_judged_by_the_route(gate, files, echo, ask
     assert door.wait_decision(message="admitted", subject="countess")
     asked.reply("/introspect", active(tier="free", username="countess"))
     assert table.problem(knock(door, TOKEN + "2"))["code"] == "insufficient_scope"
+
+
+# While a session lives ------------------------------------------------------------------------------------------------
+
+OFTEN = {"recheck": "300ms"}
+FORGETS = {"remember_for": "0s", "remember_refused_for": "0s", "timeout": "500ms"}
+
+
+class Tokens:
+    """An issuer that knows which tokens are active, and may change its mind about each."""
+
+    def __init__(self, service) -> None:
+        self.service, self.answers = service, {}
+        service.reply("/introspect", self.answer)
+
+    def answer(self, asked) -> dict:
+        return self.answers.get(token_of(asked), {"active": False})
+
+    def count(self, token: str) -> int:
+        return len([asked for asked in list(self.service.asked) if token_of(asked) == token])
+
+    def wait_asked(self, token: str, more: int = 2) -> None:
+        before = self.count(token)
+        eventually(lambda: self.count(token) >= before + more, what="questions about a live session")
+
+
+def token_of(asked) -> str:
+    return parse_qs(asked.body.decode())["token"][0]
+
+
+@pytest.fixture
+def issuer(asked):
+    made = Tokens(asked)
+    made.answers = {TOKEN: active(), TOKEN + "2": active(sub="bob")}
+    return made
+
+
+@contextlib.contextmanager
+def session(door, token: str = TOKEN):
+    with Raw(door.port) as raw:
+        raw.session = raw.open("/", [("Authorization", f"Bearer {token}")], host=door.authority).header("portcullis-session")
+        yield raw
+
+
+def assert_alive(raw) -> None:
+    raw.send_frame(TEXT, b"still here")
+    assert raw.frame().payload == b"still here"
+
+
+def assert_closed(raw, code: int, reason: str) -> None:
+    end = raw.frame()
+    assert (end.opcode, (end.code, end.reason)) == (CLOSE, (code, reason))
+
+
+def outcomes(door) -> dict[str, float]:
+    """How often which answer was had about live sessions, by the metrics."""
+    lines = [line for line in door.metrics().splitlines() if line.startswith("portcullis_rechecks_total{")]
+    return {line.split('outcome="')[1].split('"')[0]: float(line.rsplit(" ", 1)[1]) for line in lines}
+
+
+def watched(files, echo, asked, **more) -> dict:
+    made = config(files, echo, asked, FORGETS, session=OFTEN, **more)
+    made["admin"] = {"listen": "127.0.0.1:0"}
+    return made
+
+
+@pytest.mark.parametrize("answer, close", [
+    ({"active": False}, table.close_of("revoked")),
+    (lambda: active(exp=int(time.time()) - 60), table.close_of("expired")),
+    (lambda: active(scope="read"), table.close_of("insufficient_scope")),
+    (lambda: active(sub="mallory"), table.close_of("revoked")),
+], ids=["inactive", "expired", "scope", "another's"])
+def test_a_live_session_ends_when_its_issuer_changes_its_mind(gate, files, echo, asked, issuer, answer, close):
+    door = gate(watched(files, echo, asked, scopes=["chat"]))
+    with session(door) as ada, session(door, TOKEN + "2") as bob:
+        issuer.wait_asked(TOKEN)
+        assert_alive(ada)
+        issuer.answers[TOKEN] = answer() if callable(answer) else answer
+        assert_closed(ada, *close)
+        issuer.wait_asked(TOKEN + "2")
+        assert_alive(bob)
+    told = door.wait_record(lambda record: record["target"] == "portcullis::recheck")["fields"]
+    assert (told["message"], told["subject"], told["refusal"]) == ("no longer vouched for", "ada", close[1])
+    assert outcomes(door)[close[1]] == 1
+    assert outcomes(door)["vouched"] >= 2
+
+
+def test_a_live_session_ends_with_the_codes_of_its_route(gate, files, echo, asked, issuer):
+    door = gate(watched(files, echo, asked, codes={"revoked": 4001}))
+    with session(door) as raw:
+        issuer.answers[TOKEN] = {"active": False}
+        assert_closed(raw, 4001, "revoked")
+
+
+def test_while_the_issuer_is_away_live_sessions_stay_and_operators_are_told(gate, files, echo, asked, issuer):
+    door = gate(watched(files, echo, asked))
+    with session(door) as raw:
+        issuer.wait_asked(TOKEN)
+        asked.stop()
+        eventually(lambda: outcomes(door).get("unanswered", 0) >= 2, what="questions without an answer")
+        assert_alive(raw)
+        told = [r["fields"] for r in door.records() if r["target"] == "portcullis::recheck"]
+        assert [fields["message"] for fields in told] == ["nobody can be asked about live sessions"], "once for many"
+        issuer.answers[TOKEN] = {"active": False}
+        asked.start_again()
+        assert_closed(raw, *table.close_of("revoked"))
+
+
+def test_a_silence_that_is_too_long_ends_a_session_and_its_client_may_come_back(gate, files, echo, asked, issuer):
+    made = watched(files, echo, asked)
+    made["route"][0]["session"] = {**OFTEN, "recheck_silence": "2s"}
+    door = gate(made)
+    with session(door) as raw:
+        began = time.monotonic()
+        while time.monotonic() < began + 2.5:
+            issuer.wait_asked(TOKEN)
+        assert_alive(raw)
+        asked.stop()
+        assert_closed(raw, *table.close_of("keys_unavailable"))
+        asked.start_again()
+    assert knock(door).status == 101
+
+
+def test_a_renewed_session_is_asked_about_with_its_fresh_token(gate, files, echo, asked, issuer):
+    door = gate(watched(files, echo, asked))
+    issuer.answers["fresh" + TOKEN] = active()
+    with session(door) as raw:
+        issuer.wait_asked(TOKEN)
+        bearer = [("Authorization", f"Bearer fresh{TOKEN}")]
+        answer = ask(door.port, request("POST", f"/.portcullis/session/{raw.session}/refresh", bearer, host=door.authority))
+        assert answer.status == 200
+        # The issuer rotates: what came before is not active any more.
+        issuer.answers[TOKEN] = {"active": False}
+        issuer.wait_asked("fresh" + TOKEN)
+        assert_alive(raw)
+        issuer.answers["fresh" + TOKEN] = {"active": False}
+        assert_closed(raw, *table.close_of("revoked"))
+
+
+def test_a_session_of_a_ticket_cannot_be_asked_about_and_ends_with_the_silence(gate, files, echo, asked, issuer):
+    made = watched(files, echo, asked, carriers=["header", "ticket"])
+    made["ledger"] = {"url": "sqlite:ledger.db"}
+    made["route"][0]["session"] = {**OFTEN, "recheck_silence": "2s"}
+    door = gate(made)
+    answer = ask(door.port, request("POST", "/.portcullis/ticket?route=/", BEARER, host=door.authority))
+    assert answer.status == 201, answer.body
+    count = issuer.count(TOKEN)
+    with Raw(door.port) as raw:
+        raw.open(f"/?ticket={json.loads(answer.body)['ticket']}", host=door.authority)
+        assert_alive(raw)
+        assert_closed(raw, *table.close_of("keys_unavailable"))
+    assert issuer.count(TOKEN) == count
+
+
+def test_many_live_sessions_are_not_asked_about_at_once(gate, files, echo, asked, issuer):
+    made = watched(files, echo, asked)
+    made["route"][0]["session"] = {"recheck": "2s"}
+    door = gate(made)
+    everybody = [f"{TOKEN}-{number}" for number in range(100)]
+    issuer.answers = {token: active() for token in everybody}
+    with contextlib.ExitStack() as stack:
+        for token in everybody:
+            stack.enter_context(session(door, token))
+        opened, since = time.monotonic(), asked.count()
+        eventually(lambda: all(issuer.count(token) >= 2 for token in everybody), what="a question about each session")
+    tenths = Counter(int((question.at - opened) * 10) for question in asked.asked[since:])
+    # Evenly it would be 5 or 6 in each tenth of a second.
+    assert max(tenths.values()) <= 35, tenths
+
+
+def test_the_gate_asks_again_by_itself_and_not_where_it_is_told_not_to(files, echo, asked, tmp_path, gate):
+    made = config(files, echo, asked, FORGETS, session={"recheck": "off"})
+    door = gate(made)
+    asked.reply("/introspect", active())
+    with session(door) as raw:
+        time.sleep(1)
+        assert_alive(raw)
+    assert asked.count() == 1

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import json
+from urllib.parse import urlsplit
+
 import pytest
 
 from support import browser as browser_
-from support import configs
+from support import configs, tokens
+from support.process import eventually
 from support.provider import Provider
 from support.raw import ask, request
 
 SECRET = "the-client's/secret+of%the gate"
+
+
+# What these tests look at is the same in each: one will do.
+ANY_LEDGER = pytest.mark.parametrize("memory", ["sqlite"], indirect=True)
 
 
 @pytest.fixture(scope="module")
@@ -20,14 +28,15 @@ def browser():
 
 
 @pytest.fixture
-def people(gate, files, browser, node_ws):
+def people(gate, files, browser, node_ws, memory):
     """A gate with a page and a socket for people, and their provider. The login comes with a reload: only then the gate's port is known."""
     providers = []
 
     def start(**more):
         (files["one"].parent / "client.txt").write_text(SECRET + "\n")
         (files["one"].parent / "client.txt").chmod(0o600)
-        config = configs.base(files, node_ws.url, top={"ledger": {"url": "sqlite:ledger.db"}})
+        config = configs.base(files, node_ws.url, top=memory)
+        config["admin"] = {"listen": "127.0.0.1:0", "verifiers": ["tokens"], "scope": "chat"}
         door = gate(config)
         base = door.http("").rstrip("/")
         provider = Provider(base, SECRET)
@@ -67,6 +76,18 @@ def open_socket(door) -> list[dict]:
     return [{"evaluate": script}]
 
 
+def logins_in_audit(door, count: int) -> list[dict]:
+    """The audit log's records of logins, the latest first."""
+    port = urlsplit(door.admin_url).port
+    operator = [("Authorization", f"Bearer {tokens.ALICE}")]
+
+    def records() -> list[dict]:
+        answer = ask(port, request("GET", "/api/v1/audit?kind=login", operator, host=f"127.0.0.1:{port}"))
+        return json.loads(answer.body)["items"]
+
+    return eventually(lambda: len(found := records()) == count and found)
+
+
 ENDED = [{"wait": "window.end !== undefined"}, {"evaluate": "window.end"}]
 AGAIN = {"evaluate": "fetch('/page/one', {redirect: 'manual'}).then((response) => response.status)"}
 
@@ -84,6 +105,8 @@ def test_a_person_is_sent_to_the_provider_comes_back_and_has_a_socket(people, br
         return (fields.get("message"), fields.get("route"), fields.get("subject"), fields.get("carrier")) == ("admitted", "chat", "ada", "cookie")
 
     door.wait_record(is_admitted, what="the socket")
+    (login,) = logins_in_audit(door, 1)
+    assert (login["outcome"], login["subject"], login["issuer"], login["address"]) == ("logged_in", "ada", door.provider.issuer, "127.0.0.1")
 
 
 def test_logging_out_closes_the_open_socket_with_4004_and_ends_the_login(people, browser):
@@ -94,6 +117,9 @@ def test_logging_out_closes_the_open_socket_with_4004_and_ends_the_login(people,
     assert (said, left) == ("hello", "opaqueredirect")
     assert end == [4004, "revoked", True]
     assert again == 401
+    ended, begun = logins_in_audit(door, 2)
+    assert (begun["outcome"], ended["outcome"], ended["subject"]) == ("logged_in", "logged_out", "ada")
+    assert begun["credential_id"] == ended["credential_id"]
 
 
 def test_the_button_logs_out_at_the_provider_too(people, browser):
@@ -119,6 +145,7 @@ def test_logging_out_at_the_provider_closes_the_open_socket_with_4004(people, br
     assert door.provider.wait_told(1) == [{"told": "gate", "subject": "ada"}]
 
 
+@ANY_LEDGER
 def test_a_login_outlives_a_restart_of_the_page_but_not_its_lifetime(people, browser):
     door = people(lifetime="3s")
     steps = [*log_in(door), *open_socket(door), *ENDED, AGAIN]
@@ -128,6 +155,7 @@ def test_a_login_outlives_a_restart_of_the_page_but_not_its_lifetime(people, bro
     assert again == 401
 
 
+@ANY_LEDGER
 def test_only_people_are_sent_to_the_login(people):
     door = people()
     page = [("Accept", "text/html"), ("Sec-Fetch-Dest", "document")]
@@ -138,6 +166,7 @@ def test_only_people_are_sent_to_the_login(people):
             assert answer.header("location") == "/.portcullis/login/people?return=/page/one%3Fa%3Db"
 
 
+@ANY_LEDGER
 def test_a_foreign_page_neither_opens_a_socket_with_the_cookie_nor_logs_out(people, browser):
     door = people()
     foreign = browser.pages.replace("127.0.0.1", "localhost")

@@ -22,11 +22,15 @@ from support.raw import Raw, ask, request, upgrade
 APP = "https://app.example"
 
 
-def config(files, upstream, **more) -> dict:
-    settings = {"carriers": ["header", "ticket"], "origin": [APP], **more}
-    built = configs.base(files, upstream, **settings)
-    built["ledger"] = {"url": f"sqlite:{files['tokens'].parent / 'ledger.db'}"}
-    return built
+@pytest.fixture
+def config(files, memory):
+    """A config of a route with tickets, in a ledger of its own."""
+
+    def make(upstream, **more) -> dict:
+        settings = {"carriers": ["header", "ticket"], "origin": [APP], **more}
+        return {**configs.base(files, upstream, **settings), **memory}
+
+    return make
 
 
 def mint(door, token: str, *, path: str = "/ws/echo", origin: str | None = APP, query: str = "", method: str = "POST"):
@@ -45,8 +49,8 @@ def use(door, ticket: str, *, path: str = "/ws/echo", origin: str | None = APP):
 
 
 @pytest.fixture
-def door(gate, files, fastapi):
-    return gate(config(files, fastapi.url, signal="http"))
+def door(gate, config, fastapi):
+    return gate(config(fastapi.url, signal="http"))
 
 
 def test_a_ticket_opens_one_session_and_is_in_no_log(door):
@@ -75,8 +79,8 @@ def test_a_ticket_opens_one_session_and_is_in_no_log(door):
         ({"ticket": "%00' OR 1=1 --"}, "an injection"),
     ],
 )
-def test_a_ticket_is_good_in_its_place_only_and_gone_when_shown_elsewhere(gate, files, fastapi, wrong, why):
-    built = config(files, fastapi.url, signal="http")
+def test_a_ticket_is_good_in_its_place_only_and_gone_when_shown_elsewhere(gate, config, fastapi, wrong, why):
+    built = config(fastapi.url, signal="http")
     other = {**built["route"][0], "name": "other", "path": "/ws/other"}
     door = gate({**built, "route": [*built["route"], other]})
     _, body = mint(door, tokens.ALICE)
@@ -94,8 +98,8 @@ def test_a_ticket_of_a_pages_server_is_for_the_page_that_it_names(door):
     assert use(door, body["ticket"], origin=None)[0].status == 101
 
 
-def test_no_ticket_without_a_credential_for_the_route(gate, files, fastapi):
-    built = config(files, fastapi.url, signal="http", scopes=["chat"])
+def test_no_ticket_without_a_credential_for_the_route(gate, config, fastapi):
+    built = config(fastapi.url, signal="http", scopes=["chat"])
     plain = {"name": "plain", "path": "/plain", "upstream": fastapi.url, "verifiers": ["tokens", "jwt"]}
     door = gate({**built, "route": [*built["route"], plain]})
     for token, code in [(tokens.WRONG, "invalid_credential"), (tokens.make(exp=-60), "expired"), (tokens.make(), "insufficient_scope")]:
@@ -111,6 +115,18 @@ def test_no_ticket_without_a_credential_for_the_route(gate, files, fastapi):
     assert answer.status == 401
 
 
+def test_a_page_that_asks_why_keeps_its_ticket(door):
+    _, body = mint(door, tokens.ALICE)
+    for origin, path, admitted in [(APP, "/ws/echo", True), (APP, "/ws/other", True), (None, "/ws/echo", False)]:
+        route = quote(f"{path}?ticket={body['ticket']}")
+        headers = [("Origin", origin)] if origin else []
+        assert door.check(route, headers)["admitted"] is admitted, (origin, path)
+    opened, raw = use(door, body["ticket"])
+    assert (opened.status, opened.header("portcullis-session")) == (101, body["session"])
+    assert door.check(quote(f"/ws/echo?ticket={body['ticket']}"), [("Origin", APP)])["code"] == "invalid_credential"
+    raw.close()
+
+
 def test_a_ticket_dies_with_its_parent(door):
     _, body = mint(door, tokens.make(exp=2))
     assert body["expires_at"] <= time.time() + 2
@@ -122,8 +138,8 @@ def test_a_ticket_dies_with_its_parent(door):
     assert raw.frame().code == 4001
 
 
-def test_a_ticket_does_not_outlive_the_rotation_of_its_parents_secret(gate, files, fastapi):
-    door = gate(config(files, fastapi.url, signal="http"))
+def test_a_ticket_does_not_outlive_the_rotation_of_its_parents_secret(gate, files, config, fastapi):
+    door = gate(config(fastapi.url, signal="http"))
     _, body = mint(door, tokens.BOB)
     files["tokens"].write_text(f"alice:{tokens.ALICE}\n")
     door.process.signal(signal.SIGHUP)
@@ -132,14 +148,14 @@ def test_a_ticket_does_not_outlive_the_rotation_of_its_parents_secret(gate, file
     assert use(door, mint(door, tokens.ALICE)[1]["ticket"])[0].status == 101
 
 
-def test_a_ticket_of_one_good_page_is_not_good_for_another(gate, files, fastapi):
-    door = gate(config(files, fastapi.url, signal="http", origin=[APP, "https://second.example"]))
+def test_a_ticket_of_one_good_page_is_not_good_for_another(gate, config, fastapi):
+    door = gate(config(fastapi.url, signal="http", origin=[APP, "https://second.example"]))
     _, body = mint(door, tokens.ALICE)
     assert use(door, body["ticket"], origin="https://second.example")[0].status == 401
 
 
-def test_a_cap_of_a_path_counts_all_its_spellings(gate, files, fastapi):
-    built = config(files, fastapi.url, signal="http", limits={"shared_sessions_per_path": 1})
+def test_a_cap_of_a_path_counts_all_its_spellings(gate, config, fastapi):
+    built = config(fastapi.url, signal="http", limits={"shared_sessions_per_path": 1})
     door = gate(built)
     headers = [("Authorization", f"Bearer {tokens.ALICE}")]
     first = Raw(door.port)
@@ -149,10 +165,9 @@ def test_a_cap_of_a_path_counts_all_its_spellings(gate, files, fastapi):
         assert answer.status == 429, path
 
 
-def test_from_the_page_by_its_cookie_to_the_socket(gate, files, fastapi, browser):
+def test_from_the_page_by_its_cookie_to_the_socket(gate, files, fastapi, browser, memory):
     """The browser's whole way: page, cookie, ticket, socket; the token is in no URL and no log."""
-    built = configs.base(files, fastapi.url, carriers=["cookie:sid", "ticket"])
-    built["ledger"] = {"url": f"sqlite:{files['tokens'].parent / 'ledger.db'}"}
+    built = {**configs.base(files, fastapi.url, carriers=["cookie:sid", "ticket"]), **memory}
     page = {"name": "page", "path": "/", "upstream": "builtin:demo", "public": True}
     door = gate({**built, "route": [*built["route"], page]})
     ticket = fetch(door.http("/.portcullis/ticket?route=/ws/echo"), method="POST")
@@ -168,8 +183,8 @@ def test_from_the_page_by_its_cookie_to_the_socket(gate, files, fastapi, browser
     assert body["ticket"] not in door.process.err.text()
 
 
-def test_one_ticket_used_at_two_gates_at_once_is_admitted_once(gate, files, fastapi):
-    built = config(files, fastapi.url, signal="http")
+def test_one_ticket_used_at_two_gates_at_once_is_admitted_once(gate, config, fastapi):
+    built = config(fastapi.url, signal="http")
     doors = [gate(built), gate(built)]
     for _ in range(10):
         _, body = mint(doors[0], tokens.ALICE)
@@ -186,8 +201,8 @@ def test_one_ticket_used_at_two_gates_at_once_is_admitted_once(gate, files, fast
         assert sorted(statuses) == [101, 401, 401, 401, 401, 401]
 
 
-def test_a_cap_holds_over_two_gates_and_a_killed_gate_gives_its_places_back(gate, files, fastapi):
-    built = config(files, fastapi.url, signal="http", limits={"shared_sessions_per_subject": 3})
+def test_a_cap_holds_over_two_gates_and_a_killed_gate_gives_its_places_back(gate, config, fastapi):
+    built = config(fastapi.url, signal="http", limits={"shared_sessions_per_subject": 3})
     doors = [gate(built), gate(built)]
     refused, start = [], threading.Barrier(12)
     opened = {0: [], 1: []}

@@ -34,6 +34,32 @@ pub trait Authority: Send + Sync {
         async { Ok(()) }
     }
 
+    /// Whether its answer to rule 7 may come to be another, and only asking again shows it. Then it is
+    /// asked again about each live session whose route wants that.
+    fn is_polled(&self) -> bool {
+        false
+    }
+
+    /// Whether arrivals are counted beyond this process, so that [`Authority::pace`] and
+    /// [`Authority::failed`] are asked. Without, no arrival waits for them.
+    fn counts_arrivals(&self) -> bool {
+        false
+    }
+
+    /// Rule 8, its rates, as far as others count with us: whether the arrival's address may try, and
+    /// not too often. It is asked before rule 4, when the own limits have let it pass.
+    fn pace(&self, arrival: &Arrival) -> impl Future<Output = Result<(), Refusal>> + Send {
+        let _: &Arrival = arrival;
+        async { Ok(()) }
+    }
+
+    /// Counts an arrival whose credential was refused as untrue. A refusal that it returns is told
+    /// instead: an address that failed too often must not learn that it failed once more.
+    fn failed(&self, arrival: &Arrival) -> impl Future<Output = Result<(), Refusal>> + Send {
+        let _: &Arrival = arrival;
+        async { Ok(()) }
+    }
+
     /// Rule 8, as far as others count with us: a place for a session at `route` that is asked for
     /// last, when all else has passed, and only for a WebSocket. None where nobody else counts.
     fn reserve(
@@ -105,6 +131,18 @@ pub trait DynAuthority: Send + Sync {
     /// See [`Authority::authorise`].
     fn authorise<'a>(&'a self, identity: &'a Identity, arrival: &'a Arrival) -> Answer<'a>;
 
+    /// See [`Authority::is_polled`].
+    fn is_polled(&self) -> bool;
+
+    /// See [`Authority::counts_arrivals`].
+    fn counts_arrivals(&self) -> bool;
+
+    /// See [`Authority::pace`].
+    fn pace<'a>(&'a self, arrival: &'a Arrival) -> Answer<'a>;
+
+    /// See [`Authority::failed`].
+    fn failed<'a>(&'a self, arrival: &'a Arrival) -> Answer<'a>;
+
     /// See [`Authority::reserve`].
     fn reserve<'a>(
         &'a self,
@@ -127,6 +165,22 @@ impl<A: Authority> DynAuthority for A {
 
     fn authorise<'a>(&'a self, identity: &'a Identity, arrival: &'a Arrival) -> Answer<'a> {
         Box::pin(Authority::authorise(self, identity, arrival))
+    }
+
+    fn is_polled(&self) -> bool {
+        Authority::is_polled(self)
+    }
+
+    fn counts_arrivals(&self) -> bool {
+        Authority::counts_arrivals(self)
+    }
+
+    fn pace<'a>(&'a self, arrival: &'a Arrival) -> Answer<'a> {
+        Box::pin(Authority::pace(self, arrival))
+    }
+
+    fn failed<'a>(&'a self, arrival: &'a Arrival) -> Answer<'a> {
+        Box::pin(Authority::failed(self, arrival))
     }
 
     fn reserve<'a>(

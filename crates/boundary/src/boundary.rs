@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use crate::arrival::Arrival;
 use crate::authority::{DynAuthority, NoAuthority};
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::credential::Credential;
-use crate::decision::{Decision, Pass, Refused};
+use crate::decision::{Decision, Pass, Refused, Rule};
 use crate::limits::{Limiter, Limits};
 use crate::policy::{HostRule, Policy};
 use crate::refusal::RefusalKind;
@@ -92,6 +92,14 @@ impl Boundary {
         &self.hosts
     }
 
+    pub(crate) fn authority(&self) -> &dyn DynAuthority {
+        &*self.authority
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     /// Decides about `arrival`. Cancel-safe: dropping the future refuses, and neither a session nor a
     /// failure is counted; the handshake was one, and stays counted.
     pub async fn admit(&self, arrival: &Arrival) -> Verdict {
@@ -103,6 +111,14 @@ impl Boundary {
     pub async fn admit_at(&self, hosts: &HostRule, arrival: &Arrival) -> Verdict {
         let now = self.clock.now();
         self.carry_out(self.policy.decide(arrival, hosts, now), arrival)
+            .await
+    }
+
+    /// Says what would be decided about `arrival`, which nobody lets in; see [`Policy::rehearse`].
+    /// Cancel-safe as [`Boundary::admit`].
+    pub async fn rehearse(&self, hosts: &HostRule, arrival: &Arrival) -> Verdict {
+        let now = self.clock.now();
+        self.carry_out(self.policy.rehearse(arrival, hosts, now), arrival)
             .await
     }
 
@@ -130,10 +146,16 @@ impl Boundary {
                 Decision::Admitted(pass) => return Verdict::Admit(pass),
                 Decision::FirstMessage => return Verdict::AwaitFirstMessage,
                 Decision::Refused(refused) => {
-                    self.note(&refused, arrival);
-                    return Verdict::Refuse(refused);
+                    return Verdict::Refuse(self.note(refused, arrival).await);
                 }
                 Decision::Throttle(question) => question.ask(&self.limiter),
+                Decision::Pace(question) => {
+                    let answer = match self.authority.counts_arrivals() {
+                        true => self.authority.pace(arrival).await,
+                        false => Ok(()),
+                    };
+                    question.answer(answer)
+                }
                 Decision::Verify(question) => question.ask().await,
                 Decision::Standing(question) => {
                     let answer = self.authority.standing(question.identity()).await;
@@ -155,14 +177,25 @@ impl Boundary {
 
     /// A wrong or broken credential is an attempt. A missing, an expired or an early one is not:
     /// no guess looks like that.
-    fn note(&self, refused: &Refused, arrival: &Arrival) {
+    async fn note(&self, refused: Refused, arrival: &Arrival) -> Refused {
         let attempts = [
             RefusalKind::InvalidCredential,
             RefusalKind::MalformedCredential,
         ];
-        if attempts.contains(&refused.refusal.kind()) {
-            self.limiter
-                .failed(arrival.peer().address(), self.clock.now());
+        if !attempts.contains(&refused.refusal.kind()) {
+            return refused;
+        }
+        self.limiter
+            .failed(arrival.peer().address(), self.clock.now());
+        if !self.authority.counts_arrivals() {
+            return refused;
+        }
+        match self.authority.failed(arrival).await {
+            Ok(()) => refused,
+            Err(refusal) => Refused {
+                refusal: refusal.by(Rule::Limits),
+                ..refused
+            },
         }
     }
 }

@@ -134,6 +134,11 @@ impl Identity {
         self
     }
 
+    pub(crate) const fn without_session(mut self) -> Self {
+        self.session = None;
+        self
+    }
+
     /// The name that a session which rests on it must have, if it must have one.
     #[must_use]
     pub const fn session(&self) -> Option<SessionId> {
@@ -198,6 +203,15 @@ impl Identity {
     #[must_use]
     pub const fn end(&self) -> Option<Timestamp> {
         self.ends_at
+    }
+
+    /// Whether both are the same subject of the same issuer. Without an issuer, two verifiers may mean
+    /// two people by one name: then the verifier counts.
+    #[must_use]
+    pub fn is_same_person_as(&self, other: &Self) -> bool {
+        self.subject == other.subject
+            && self.issuer == other.issuer
+            && (self.issuer.is_some() || self.verifier == other.verifier)
     }
 
     /// The value of a claim, when the verifier kept claims.

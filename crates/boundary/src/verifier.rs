@@ -27,6 +27,8 @@ use crate::refusal::{Detail, InvalidReason, Refusal, RefusalKind};
 ///   after a reload. Only who inherits an identity, as a ticket does, may name one.
 /// - `vouches_for` that says yes after its secret was rotated away leaves sessions open that rest
 ///   on it; one that wrongly says no ends them with `policy_changed`.
+/// - `is_polled` that says no for one that asks others leaves sessions open whose credential these
+///   have taken back; one that wrongly says yes has credentials kept in memory for nothing.
 /// - One that blocks its thread stops every arrival on that thread.
 pub trait Verifier: Send + Sync {
     /// The name under which it stands in configuration and logs.
@@ -64,6 +66,14 @@ pub trait Verifier: Send + Sync {
         let _: &Identity = identity;
         true
     }
+
+    /// Whether it may come to say otherwise of the same credential, and only asking again shows it,
+    /// as for one that asks its issuer. Then it is asked again about each live session whose route
+    /// wants that, for which the credential is kept. What is pushed, such as revocations, or known
+    /// from the start, such as an expiry, does not count here.
+    fn is_polled(&self) -> bool {
+        false
+    }
 }
 
 /// Where a credential is shown.
@@ -77,6 +87,9 @@ pub struct Place<'a> {
     pub route: &'a str,
     /// The arrival's `Origin`, when it has a readable one.
     pub origin: Option<&'a str>,
+    /// Whether it is only asked what would be said of the credential. One that is good once stays
+    /// good then.
+    pub is_rehearsal: bool,
 }
 
 /// A [`Verifier`] behind a pointer.
@@ -104,6 +117,9 @@ pub trait DynVerifier: Send + Sync {
 
     /// See [`Verifier::vouches_for`].
     fn vouches_for(&self, identity: &Identity) -> bool;
+
+    /// See [`Verifier::is_polled`].
+    fn is_polled(&self) -> bool;
 }
 
 impl<V: Verifier> DynVerifier for V {
@@ -134,6 +150,10 @@ impl<V: Verifier> DynVerifier for V {
 
     fn vouches_for(&self, identity: &Identity) -> bool {
         Verifier::vouches_for(self, identity)
+    }
+
+    fn is_polled(&self) -> bool {
+        Verifier::is_polled(self)
     }
 }
 

@@ -28,7 +28,7 @@ use crate::places::Places;
 use crate::report::Reporter;
 use crate::routes::{AskedByAll, Entry, Routes};
 use crate::services::Services;
-use crate::session::{Facts, Registry, Seat};
+use crate::session::{Facts, Questions, Registry, Seat};
 use crate::worker;
 
 /// A running gate.
@@ -52,6 +52,7 @@ pub(crate) struct Shared {
     /// What else `/readyz` says.
     notes: ArcSwap<Vec<String>>,
     pub(crate) registry: Arc<Registry>,
+    pub(crate) questions: Questions,
     /// The sockets that are open without having been admitted.
     pub(crate) lobby: Arc<Places>,
     /// The open connections.
@@ -156,6 +157,7 @@ impl Gate {
             services: options.services,
             registry: Arc::new(Registry::new(Arc::clone(&reporter))),
             reporter,
+            questions: Questions::default(),
             notes: ArcSwap::default(),
             lobby,
             connections,
@@ -232,8 +234,14 @@ impl Gate {
         }
     }
 
-    /// Waits until every session and every connection has ended, after [`Gate::drain`]. It has no
-    /// limit of its own. Cancel-safe.
+    /// Cuts whatever is left, sessions and connections, without a word to anybody but the observer.
+    /// [`Gate::wait_drained`] waits until that is done.
+    pub fn cut(&self) {
+        self.stop.cancel();
+    }
+
+    /// Waits until every session and every connection has ended, after [`Gate::drain`] or
+    /// [`Gate::cut`]. It has no limit of its own. Cancel-safe.
     pub async fn wait_drained(&self) {
         // The threads have runtimes of their own; looking now and then is simpler than a channel
         // from each, and nothing waits for it but the end of the program.
@@ -307,6 +315,13 @@ impl Shared {
         } else if !is_current && !rules.still_admit(seat.facts()) {
             seat.order(RefusalKind::PolicyChanged);
         }
+    }
+
+    /// Whether somebody can only be asked about the session of which these facts are known.
+    pub(crate) fn is_polled_about(&self, facts: &Facts) -> bool {
+        let rules = self.rules();
+        let entry = rules.routes.find(facts.asked.path());
+        entry.is_some_and(|entry| entry.boundary.is_polled_about(&facts.identity.load()))
     }
 
     fn rejudge(&self) -> usize {

@@ -78,12 +78,18 @@ impl Reporter {
         }
     }
 
+    /// Somebody was asked again about a session at `route`, with this outcome.
+    #[expect(clippy::unused_self, reason = "whoever reports goes through here")]
+    pub(crate) fn rechecked(&self, route: &Arc<str>, outcome: &'static str) {
+        counters::recheck(route, outcome);
+    }
+
     /// A session has ended.
     pub(crate) fn ended(&self, ended: &Ended<'_>) {
         let identity = ended.facts.identity.load();
         let code = ended.told.map(CloseCode::get).or(match ended.end {
             End::Closed(_, code) => code,
-            End::Gone(_) | End::Refused(_) | End::Violation(_) => None,
+            End::Cut | End::Gone(_) | End::Refused(_) | End::Violation(_) => None,
         });
         let told = SessionEnd {
             id: ended.id,

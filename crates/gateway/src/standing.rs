@@ -100,6 +100,28 @@ impl Authority for Authorities {
         Ok(())
     }
 
+    fn is_polled(&self) -> bool {
+        self.others.iter().any(|other| other.is_polled())
+    }
+
+    fn counts_arrivals(&self) -> bool {
+        self.others.iter().any(|other| other.counts_arrivals())
+    }
+
+    async fn pace(&self, arrival: &Arrival) -> Result<(), Refusal> {
+        for other in &self.others {
+            other.pace(arrival).await?;
+        }
+        Ok(())
+    }
+
+    async fn failed(&self, arrival: &Arrival) -> Result<(), Refusal> {
+        for other in &self.others {
+            other.failed(arrival).await?;
+        }
+        Ok(())
+    }
+
     async fn reserve(
         &self,
         identity: &Identity,

@@ -16,4 +16,7 @@ pub trait Rates {
     /// Gates must agree on the time: one whose clock runs ahead by a minute makes the others wait
     /// for up to that minute.
     fn take(&self, meter: &str, rate: Rate, now: Timestamp) -> Answer<Result<(), Duration>>;
+
+    /// Whether one could be taken; nothing is taken. The inner error is how long to wait.
+    fn check(&self, meter: &str, rate: Rate, now: Timestamp) -> Answer<Result<(), Duration>>;
 }

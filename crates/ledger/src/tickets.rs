@@ -57,6 +57,9 @@ pub trait Tickets {
         now: Timestamp,
     ) -> Answer<Result<(), TooMany>>;
 
+    /// The ticket, if it is live. It stays as it is.
+    fn find_ticket(&self, hash: SecretHash, now: Timestamp) -> Answer<Option<Ticket>>;
+
     /// Takes the ticket away and answers with it, if it is live. However many gates ask, one of
     /// them gets it. The caller compares route and origin; a ticket that was shown in the wrong
     /// place is gone all the same.

@@ -132,6 +132,7 @@ async fn walk(
                 policy.decide_first_message(arrival, hosts, credential, now)
             }
             Decision::Throttle(question) => question.ask(&limiter),
+            Decision::Pace(question) => question.answer(Ok(())),
             Decision::Verify(question) => {
                 answer.verifier = Some(question.verifier().to_owned());
                 question.ask().await

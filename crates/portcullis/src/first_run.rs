@@ -241,7 +241,9 @@ mod tests {
     fn it_serves_the_page_the_echo_and_the_trials() {
         let folder = tempfile::tempdir().expect("a folder");
         let run = FirstRun::prepare(Some(folder.path())).expect("prepared");
-        let settings = run.settings(&Overrides::default(), &outside()).expect("settings");
+        let settings = run
+            .settings(&Overrides::default(), &outside())
+            .expect("settings");
         let auth = |path: &str| {
             let found = settings
                 .gate

@@ -20,8 +20,8 @@ use portcullis_verifiers::{CapabilityTokens, ConfigError};
 
 use crate::cli::gate::{GateArgs, SignalArg, WsAuth};
 use crate::config::{
-    self, AdminPlan, BusPlan, ClientAuth, JwtRecipe, ListenUrl, ListenerPlan, Outside, Overrides, Recipe,
-    Settings, SharedPlan, UpstreamUrl,
+    self, AdminPlan, BusPlan, ClientAuth, JwtRecipe, ListenUrl, ListenerPlan, Outside, Overrides,
+    Recipe, Settings, SharedPlan, UpstreamUrl,
 };
 
 const NEEDS_AUTH: &str =

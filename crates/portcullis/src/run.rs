@@ -19,6 +19,7 @@ use crate::admin::Admin;
 use crate::admin::api::Api;
 use crate::banner::{self, Place};
 use crate::config::{ListenerPlan, Settings};
+use crate::counted::Counted;
 use crate::desk::{FrontDesk, LedgerTickets};
 use crate::first_run::FirstRun;
 use crate::issuers;
@@ -26,6 +27,7 @@ use crate::login::{LoginDesk, StateRevoker};
 use crate::notes::Notes;
 use crate::output::{self, Exit};
 use crate::places::Places;
+use crate::rates::SharedRates;
 use crate::reload::{Reloader, Watch};
 use crate::settings::Source;
 use crate::state::State;
@@ -59,6 +61,7 @@ pub(crate) fn run(
     let name = gate_name()?;
     let state = open_state(runtime, &source, settings, &name)?;
     let (places, mut keeper) = Places::new(name);
+    let rates = SharedRates::default();
     let revoker = Arc::new(StateRevoker::default());
     let logins = LoginDesk::new(source.logins().clone(), Arc::clone(&revoker) as _);
     let logins = Arc::new(logins);
@@ -68,6 +71,7 @@ pub(crate) fn run(
         source.tickets().found(Arc::clone(state.ledger()));
         source.logins().found(Arc::clone(state.ledger()));
         places.found(Arc::clone(state.ledger()));
+        rates.found(Arc::clone(state.ledger()));
         desk.asks(Arc::clone(state));
         source.turns().found(state.audit().clone());
         let begun = runtime.block_on(keeper.begin());
@@ -77,7 +81,7 @@ pub(crate) fn run(
             .context("the ledger does not say what is revoked")?;
     }
     let shared = Shared {
-        places,
+        counted: Counted { places, rates },
         desk,
         logins,
     };
@@ -172,6 +176,10 @@ async fn keep(state: Option<&State>, gate: &Gate, notes: &Notes) {
     }
 }
 
+/// How long the gate's threads may take to end when they are cut: they are woken, and drop what they
+/// have.
+const CUT_WITHIN: Duration = Duration::from_secs(2);
+
 /// What happens to a gate while it runs.
 struct Life {
     gate: Arc<Gate>,
@@ -189,7 +197,7 @@ struct Life {
 
 /// What a gate shares with others, as the latest settings have it.
 struct Shared {
-    places: Places,
+    counted: Counted,
     desk: FrontDesk,
     logins: Arc<LoginDesk>,
 }
@@ -198,14 +206,15 @@ impl Shared {
     /// Goes by `settings` from now on.
     fn take(&self, settings: &Settings) {
         let plan = &settings.shared;
-        self.places.set_caps(plan.caps.clone());
+        self.counted.places.set_caps(plan.caps.clone());
+        self.counted.rates.set_limits(plan.limits);
         self.desk.show_keys_of(plan.signer.clone());
         self.logins.set_plans(settings.logins.clone());
     }
 
     fn services(&self, state: Option<&State>) -> Services {
         Services {
-            authority: Some(Arc::new(self.places.clone())),
+            authority: Some(Arc::new(self.counted.clone())),
             desk: Some(Arc::new(self.desk.clone())),
             observer: state.map(|state| -> Arc<dyn Observer> { Arc::new(state.audit().clone()) }),
         }
@@ -259,8 +268,8 @@ impl Life {
                 tracing::info!(target: "portcullis", "drained");
                 Exit::Clean
             }
-            () = self.ends.wait() => self.forced("a second signal came"),
-            () = tokio::time::sleep(self.drain_timeout) => self.forced("draining ran out of time"),
+            () = self.ends.wait() => self.forced("a second signal came").await,
+            () = tokio::time::sleep(self.drain_timeout) => self.forced("draining ran out of time").await,
         }
     }
 
@@ -275,8 +284,14 @@ impl Life {
         }
     }
 
-    fn forced(&self, why: &str) -> Exit {
+    async fn forced(&self, why: &str) -> Exit {
         tracing::warn!(target: "portcullis", sessions = self.gate.sessions(), "ended by force: {why}");
+        // What is cut is reported, and whoever writes it down is still there.
+        self.gate.cut();
+        let cut = tokio::time::timeout(CUT_WITHIN, self.gate.wait_drained()).await;
+        if cut.is_err() {
+            tracing::warn!(target: "portcullis", "a thread does not end, and what it carries is not reported");
+        }
         Exit::Forced
     }
 }

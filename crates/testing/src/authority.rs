@@ -11,6 +11,7 @@ use portcullis_boundary::{Arrival, Authority, Identity, Refusal, RefusalKind};
 pub struct TestAuthority {
     denied: Arc<Mutex<HashMap<(Question, Box<str>), RefusalKind>>>,
     asked: Arc<Mutex<Vec<Question>>>,
+    is_polled: bool,
 }
 
 /// What an authority is asked.
@@ -25,6 +26,13 @@ impl TestAuthority {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Can only be asked: its answers may come to be others.
+    #[must_use]
+    pub const fn polled(mut self) -> Self {
+        self.is_polled = true;
+        self
     }
 
     /// Says from here on, by rule 6, that the credentials of `subject` are revoked.
@@ -71,6 +79,10 @@ impl Authority for TestAuthority {
 
     async fn authorise(&self, identity: &Identity, _arrival: &Arrival) -> Result<(), Refusal> {
         self.answer(Question::Right, identity)
+    }
+
+    fn is_polled(&self) -> bool {
+        self.is_polled
     }
 }
 

@@ -20,6 +20,7 @@ pub struct Simulation {
     now: Moment,
     pings: u32,
     notices: u32,
+    questions: u32,
     closed: Option<(Closing, Moment)>,
     parting_since: Option<Moment>,
     end: Option<End>,
@@ -55,10 +56,18 @@ impl Simulation {
             now,
             pings: 0,
             notices: 0,
+            questions: 0,
             closed: None,
             parting_since: None,
             end: None,
         }
+    }
+
+    /// Says that somebody is to be asked about it for the first time `first` after it opens.
+    #[must_use]
+    pub fn asking_from(mut self, first: Duration) -> Self {
+        self.session = self.session.asking_from(self.now.after(first));
+        self
     }
 
     /// Takes one step.
@@ -130,6 +139,12 @@ impl Simulation {
         self.notices
     }
 
+    /// How often it asked for a question about it.
+    #[must_use]
+    pub const fn questions(&self) -> u32 {
+        self.questions
+    }
+
     /// The moment `after` from now, to be told in an event.
     #[must_use]
     pub fn moment(&self, after: Duration) -> Moment {
@@ -162,6 +177,10 @@ impl Simulation {
             Action::Notice => {
                 assert!(self.closed.is_none(), "a notice after the close");
                 self.notices += 1;
+            }
+            Action::Ask => {
+                assert!(self.closed.is_none(), "a question after the close");
+                self.questions += 1;
             }
             Action::Close(closing) => {
                 assert!(self.closed.is_none(), "a second close");

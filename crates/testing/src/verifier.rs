@@ -14,6 +14,7 @@ pub struct TokenVerifier {
     name: Box<str>,
     answers: HashMap<Box<str>, Answer>,
     shape: Option<Box<str>>,
+    is_polled: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -36,6 +37,7 @@ impl TokenVerifier {
             name: name.into(),
             answers: HashMap::new(),
             shape: None,
+            is_polled: false,
         }
     }
 
@@ -78,6 +80,13 @@ impl TokenVerifier {
         self
     }
 
+    /// Can only be asked: its answers may come to be others.
+    #[must_use]
+    pub const fn polled(mut self) -> Self {
+        self.is_polled = true;
+        self
+    }
+
     /// Recognises only tokens that begin with `prefix`.
     #[must_use]
     pub fn reads_only(mut self, prefix: &str) -> Self {
@@ -95,6 +104,10 @@ impl Verifier for TokenVerifier {
         self.shape
             .as_deref()
             .is_none_or(|prefix| credential.expose().starts_with(prefix))
+    }
+
+    fn is_polled(&self) -> bool {
+        self.is_polled
     }
 
     /// `now` counts where the identity expires.

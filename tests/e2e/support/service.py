@@ -24,14 +24,15 @@ class Reply:
     """What is answered at a path; `hangs` for never."""
 
     status: int = 200
-    body: object = ""
+    body: object = ""  # or a function from what was asked
     headers: dict = field(default_factory=dict)
     hangs: bool = False
 
-    def text(self) -> bytes:
-        if isinstance(self.body, bytes):
-            return self.body
-        return (self.body if isinstance(self.body, str) else json.dumps(self.body)).encode()
+    def text(self, asked: Asked) -> bytes:
+        body = self.body(asked) if callable(self.body) else self.body
+        if isinstance(body, bytes):
+            return body
+        return (body if isinstance(body, str) else json.dumps(body)).encode()
 
 
 @dataclass
@@ -40,6 +41,7 @@ class Asked:
     path: str
     headers: dict
     body: bytes
+    at: float = field(default_factory=time.monotonic)
 
 
 class Service:
@@ -69,14 +71,15 @@ class Service:
 
             def answer(self) -> None:
                 body = self.rfile.read(int(self.headers.get("content-length") or 0))
-                outer.asked.append(Asked(self.command, self.path, {k.lower(): v for k, v in self.headers.items()}, body))
+                asked = Asked(self.command, self.path, {k.lower(): v for k, v in self.headers.items()}, body)
+                outer.asked.append(asked)
                 outer.open.wait()
                 reply = outer.replies.get(self.path.split("?")[0], Reply(404))
                 if reply.hangs:
                     outer.stopped.wait()
                     self.close_connection = True
                     return
-                text = reply.text()
+                text = reply.text(asked)
                 self.send_response(reply.status)
                 for name, value in {"content-length": str(len(text)), **reply.headers}.items():
                     self.send_header(name, value)

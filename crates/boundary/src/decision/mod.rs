@@ -34,6 +34,7 @@
 
 mod pass;
 mod questions;
+mod rates;
 
 use std::fmt;
 use std::sync::Arc;
@@ -42,7 +43,8 @@ use serde_json::Value;
 
 pub use self::pass::Pass;
 use self::questions::Case;
-pub use self::questions::{Authorise, Reserve, Share, Standing, Throttle, Verify};
+pub use self::questions::{Authorise, Reserve, Share, Standing, Verify};
+pub use self::rates::{Pace, Throttle};
 use crate::arrival::{Arrival, Protocol};
 use crate::carrier::CarrierKind;
 use crate::clock::Timestamp;
@@ -149,6 +151,8 @@ pub enum Decision<'a> {
     Refused(Refused),
     /// Rule 8, its rates: has this address tried too often?
     Throttle(Throttle<'a>),
+    /// The same, as far as others count with us.
+    Pace(Pace<'a>),
     /// Rule 4: the credential must come as the first message. Accept the socket, read it, and
     /// decide again with [`Policy::decide_first_message`].
     FirstMessage,
@@ -185,6 +189,19 @@ impl Policy {
         now: Timestamp,
     ) -> Decision<'a> {
         self.begin(arrival, hosts, Some(credential), now)
+    }
+
+    /// Says what would be decided about `arrival`, for those who only want to know. All rules are asked
+    /// as by [`Policy::decide`], and it counts as an attempt, but a credential that is good once is not
+    /// used up ([`Place::is_rehearsal`](crate::Place::is_rehearsal)). Nobody is let in with the pass.
+    pub fn rehearse<'a>(
+        &'a self,
+        arrival: &'a Arrival,
+        hosts: &HostRule,
+        now: Timestamp,
+    ) -> Decision<'a> {
+        let case = Case::new(self, arrival, now).for_rehearsal();
+        self.begin_with(case, arrival, hosts, None)
     }
 
     /// Decides about a plain request that is an errand for a session at this policy's route, such as
@@ -250,12 +267,23 @@ impl Policy {
 
     /// Whether the verifier that an identity names is one of the policy's, and vouches for it now.
     fn is_vouched_for(&self, identity: &Identity) -> bool {
-        let Auth::Required { verifiers, .. } = &self.auth else {
-            return false;
+        let mut named = self.named_by(identity);
+        named.any(|verifier| verifier.vouches_for(identity))
+    }
+
+    /// The verifier that an identity names, where it can only be asked about it.
+    pub(crate) fn polled(&self, identity: &Identity) -> Option<&Arc<dyn DynVerifier>> {
+        let mut named = self.named_by(identity);
+        named.find(|verifier| verifier.is_polled())
+    }
+
+    fn named_by(&self, identity: &Identity) -> impl Iterator<Item = &Arc<dyn DynVerifier>> {
+        let verifiers = match &self.auth {
+            Auth::Required { verifiers, .. } => &**verifiers,
+            Auth::Off | Auth::Public => &[],
         };
         let named = |verifier: &&Arc<dyn DynVerifier>| Some(verifier.name()) == identity.verifier();
-        let mut named = verifiers.iter().filter(named);
-        named.any(|verifier| verifier.vouches_for(identity))
+        verifiers.iter().filter(named)
     }
 
     /// Asks rules 1 and 2 alone, of a request that no other rule is for.
@@ -277,6 +305,16 @@ impl Policy {
         now: Timestamp,
     ) -> Decision<'a> {
         let case = Case::new(self, arrival, now);
+        self.begin_with(case, arrival, hosts, first_message)
+    }
+
+    fn begin_with<'a>(
+        &'a self,
+        case: Case<'a>,
+        arrival: &'a Arrival,
+        hosts: &HostRule,
+        first_message: Option<Credential>,
+    ) -> Decision<'a> {
         let shape = || check_shape(self, arrival);
         let checked = hosts
             .check(arrival)
@@ -313,7 +351,7 @@ fn check_shape(policy: &Policy, arrival: &Arrival) -> Result<(), Refusal> {
     checked.map_err(|fault| Refusal::handshake(fault).by(Rule::Shape))
 }
 
-fn check_rights(policy: &Policy, identity: &Identity) -> Result<(), Refusal> {
+pub(crate) fn check_rights(policy: &Policy, identity: &Identity) -> Result<(), Refusal> {
     let lacking = |what: String| {
         Refusal::new(RefusalKind::InsufficientScope)
             .because(what)

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::authority::Reservation;
 use crate::carrier::CarrierKind;
+use crate::credential::Credential;
 use crate::identity::Identity;
 use crate::limits::Slots;
 use crate::policy::Policy;
@@ -24,7 +25,7 @@ use crate::revocation::SessionId;
 ///
 /// ```compile_fail,E0451
 /// use portcullis_boundary::{Identity, Pass};
-/// let pass = Pass { identity: Identity::local(), carrier: None, slots: None, shared: None };
+/// let pass = Pass { identity: Identity::local(), carrier: None, slots: None, shared: None, kept: None };
 /// ```
 ///
 /// ```compile_fail,E0599
@@ -39,6 +40,7 @@ pub struct Pass {
     carrier: Option<CarrierKind>,
     slots: Option<Slots>,
     shared: Option<Reservation>,
+    kept: Option<Credential>,
 }
 
 impl Pass {
@@ -52,7 +54,12 @@ impl Pass {
             carrier,
             slots,
             shared: None,
+            kept: None,
         }
+    }
+
+    pub(super) fn keeping(self, kept: Option<Credential>) -> Self {
+        Self { kept, ..self }
     }
 
     pub(super) fn sharing(self, shared: Option<Reservation>) -> Self {
@@ -84,6 +91,11 @@ impl Pass {
         self.carrier
     }
 
+    /// Takes out the credential, where the policy keeps it to ask about it again.
+    pub const fn take_credential(&mut self) -> Option<Credential> {
+        self.kept.take()
+    }
+
     /// Whether a session is counted for it.
     #[must_use]
     pub const fn holds_slots(&self) -> bool {
@@ -92,7 +104,7 @@ impl Pass {
 
     /// Drops the claims that `policy` does not ask for: nobody needs them once the decision is made.
     pub fn forget_claims(self, policy: &Policy) -> Self {
-        let is_needed = |name: &str| policy.claims.iter().any(|(needed, _)| **needed == *name);
+        let is_needed = |name: &str| policy.needs_claim(name);
         let identity = Arc::unwrap_or_clone(self.identity).with_needed_claims(is_needed);
         Self {
             identity: Arc::new(identity),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Decision, Pass, Refused, Rule, check_rights, origin_refused};
+use super::{Decision, Pass, Refused, Rule, Throttle, check_rights, origin_refused};
 use crate::arrival::{Arrival, OriginHeader, Protocol};
 use crate::authority::Reservation;
 use crate::carrier::{Carrier, CarrierKind, Carriers, Malformed};
@@ -18,10 +18,13 @@ use crate::verifier::{DynVerifier, Place, Rejection};
 #[derive(Debug)]
 pub(super) struct Case<'a> {
     policy: &'a Policy,
-    arrival: &'a Arrival,
+    pub(super) arrival: &'a Arrival,
     carrier: Option<CarrierKind>,
     is_errand: bool,
-    now: Timestamp,
+    is_rehearsal: bool,
+    /// What it was vouched for by, where somebody may be asked about it again.
+    kept: Option<Credential>,
+    pub(super) now: Timestamp,
 }
 
 impl<'a> Case<'a> {
@@ -31,6 +34,8 @@ impl<'a> Case<'a> {
             arrival,
             carrier: None,
             is_errand: false,
+            is_rehearsal: false,
+            kept: None,
             now,
         }
     }
@@ -40,9 +45,14 @@ impl<'a> Case<'a> {
         self
     }
 
+    pub(super) const fn for_rehearsal(mut self) -> Self {
+        self.is_rehearsal = true;
+        self
+    }
+
     /// Rule 8, its rates.
     pub(super) const fn throttle(self) -> Decision<'a> {
-        Decision::Throttle(Throttle { case: self })
+        Decision::Throttle(Throttle::new(self))
     }
 
     pub(super) fn refuse(self, refusal: Refusal, identity: Option<Identity>) -> Decision<'a> {
@@ -146,26 +156,9 @@ impl<'a> Case<'a> {
                 case: self,
                 identity,
             }),
-            Protocol::Http => Decision::Admitted(Pass::new(identity, self.carrier, None)),
-        }
-    }
-}
-
-/// Asks whether the arrival's address has tried too often.
-#[derive(Debug)]
-#[must_use = "a decision that is dropped refuses"]
-pub struct Throttle<'a> {
-    case: Case<'a>,
-}
-
-impl<'a> Throttle<'a> {
-    /// Asks `limiter`, and goes on with rule 4.
-    pub fn ask(self, limiter: &Limiter) -> Decision<'a> {
-        let Case { arrival, now, .. } = self.case;
-        let is_handshake = arrival.protocol() == Protocol::WebSocket;
-        match limiter.knock(arrival.peer().address(), is_handshake, now) {
-            Ok(()) => self.case.credential(None),
-            Err(refusal) => self.case.refuse(refusal.by(Rule::Limits), None),
+            Protocol::Http => {
+                Decision::Admitted(Pass::new(identity, self.carrier, None).keeping(self.kept))
+            }
         }
     }
 }
@@ -185,6 +178,7 @@ impl<'a> Verify<'a> {
         let Case {
             policy,
             arrival,
+            is_rehearsal,
             now,
             ..
         } = self.case;
@@ -195,6 +189,7 @@ impl<'a> Verify<'a> {
         let place = Place {
             route: policy.name(),
             origin,
+            is_rehearsal,
         };
         let answer = self.verifier.verify_at(&self.credential, place, now).await;
         self.answer(answer)
@@ -206,7 +201,7 @@ impl<'a> Verify<'a> {
         self.verifier.name()
     }
 
-    fn answer(self, answer: Result<Identity, Rejection>) -> Decision<'a> {
+    fn answer(mut self, answer: Result<Identity, Rejection>) -> Decision<'a> {
         match answer {
             Ok(identity) => {
                 // A ticket speaks for another verifier, which may have changed its mind meanwhile.
@@ -220,6 +215,14 @@ impl<'a> Verify<'a> {
                         return self.case.refuse(refusal, Some(identity));
                     }
                 };
+                // The name is the session's that will come: its place is not taken for a rehearsal.
+                let identity = match self.case.is_rehearsal {
+                    true => identity.without_session(),
+                    false => identity,
+                };
+                if self.case.policy.keeps_credentials && self.verifier.is_polled() {
+                    self.case.kept = Some(self.credential);
+                }
                 Decision::Standing(Standing {
                     case: self.case,
                     identity,
@@ -355,7 +358,8 @@ impl<'a> Share<'a> {
         } = self;
         match answer {
             Ok(shared) => {
-                Decision::Admitted(Pass::new(identity, case.carrier, Some(slots)).sharing(shared))
+                let pass = Pass::new(identity, case.carrier, Some(slots));
+                Decision::Admitted(pass.sharing(shared).keeping(case.kept))
             }
             Err(refusal) => case.refuse(refusal.by(Rule::Limits), Some(identity)),
         }

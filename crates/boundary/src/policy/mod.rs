@@ -34,6 +34,7 @@ pub struct Policy {
     pub(crate) scopes: Scopes,
     pub(crate) claims: Vec<(Box<str>, Value)>,
     pub(crate) sessions_per_subject: Option<NonZeroU32>,
+    pub(crate) keeps_credentials: bool,
     pub(crate) signal: Signal,
     pub(crate) codes: CodeTable,
 }
@@ -102,6 +103,7 @@ impl Policy {
             scopes: Scopes::default(),
             claims: Vec::new(),
             sessions_per_subject: None,
+            keeps_credentials: false,
             signal: Signal::default(),
             codes: CodeTable::default(),
         }
@@ -151,6 +153,15 @@ impl Policy {
         self
     }
 
+    /// Has passes keep the credential where its verifier can only be asked
+    /// ([`Verifier::is_polled`](crate::Verifier::is_polled)), so that it can be asked again. By default
+    /// no credential outlives its decision.
+    #[must_use]
+    pub const fn keeping_credentials(mut self, keeps: bool) -> Self {
+        self.keeps_credentials = keeps;
+        self
+    }
+
     /// Sets how refusals reach the client.
     #[must_use]
     pub const fn with_signal(mut self, signal: Signal) -> Self {
@@ -187,6 +198,11 @@ impl Policy {
     #[must_use]
     pub const fn scopes(&self) -> &Scopes {
         &self.scopes
+    }
+
+    /// Whether it asks for the claim `name`.
+    pub(crate) fn needs_claim(&self, name: &str) -> bool {
+        self.claims.iter().any(|(needed, _)| **needed == *name)
     }
 
     /// How a refusal of `kind` reaches `arrival`.

@@ -72,6 +72,12 @@ impl Refusal {
         self
     }
 
+    /// The same, told to the client as `kind`.
+    pub(crate) const fn told_as(mut self, kind: RefusalKind) -> Self {
+        self.kind = kind;
+        self
+    }
+
     /// What the client is told.
     #[must_use]
     pub const fn kind(&self) -> RefusalKind {

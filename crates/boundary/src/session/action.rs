@@ -14,6 +14,10 @@ pub enum Action {
     /// Inject a text message to the client, between two messages, that tells it when its credential
     /// expires.
     Notice,
+    /// Ask those about the session who can only be asked, and tell what they say: by
+    /// [`Event::Vouched`](super::Event::Vouched), [`Event::Unanswered`](super::Event::Unanswered), or
+    /// an [`Event::Order`](super::Event::Order) with their refusal.
+    Ask,
     /// Stop passing frames on; inject this close to the client at the next frame boundary, and to
     /// the upstream a masked close of its own.
     Close(Closing),

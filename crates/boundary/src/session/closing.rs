@@ -55,7 +55,9 @@ impl Session {
             | Event::Order(_)
             | Event::Pong
             | Event::Renewed(_)
-            | Event::Stalled(_) => Action::Nothing,
+            | Event::Stalled(_)
+            | Event::Unanswered(_)
+            | Event::Vouched(_) => Action::Nothing,
         }
     }
 

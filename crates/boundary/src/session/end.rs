@@ -11,6 +11,8 @@ pub enum End {
     Refused(RefusalKind),
     /// This side sent the first close frame, with this code.
     Closed(Side, Option<u16>),
+    /// The gate went first, and had no time to tell anybody.
+    Cut,
     /// This side went without a close frame.
     Gone(Side),
     /// This side broke the protocol.
@@ -25,6 +27,7 @@ impl End {
             Self::Refused(kind) => kind.as_str(),
             Self::Closed(Side::Client, _) => "closed_by_client",
             Self::Closed(Side::Upstream, _) => "closed_by_upstream",
+            Self::Cut => "cut",
             Self::Gone(Side::Client) => "client_gone",
             Self::Gone(Side::Upstream) => "upstream_gone",
             Self::Violation(Side::Client) => "client_broke_protocol",

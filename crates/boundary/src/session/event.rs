@@ -12,6 +12,11 @@ pub enum Event {
     Order(RefusalKind),
     /// A fresh credential of the same subject was shown, which expires at this moment, or never.
     Renewed(Option<Moment>),
+    /// Whoever can only be asked vouched for the session again, and is to be asked next at this
+    /// moment.
+    Vouched(Moment),
+    /// Nobody could answer whether the session may live on. They are to be asked again at this moment.
+    Unanswered(Moment),
     /// A whole close frame came from this side, with this code, and was passed on.
     CloseFrame(Side, Option<u16>),
     /// The close that the machine asked for was written to the client.

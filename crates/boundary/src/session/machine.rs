@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::action::{Action, Closing};
+use super::asking::Asking;
 use super::closing::Telling;
 use super::end::End;
 use super::event::Event;
@@ -22,6 +23,7 @@ pub struct Session {
     pub(super) opened: Moment,
     pub(super) expires: Option<Moment>,
     pub(super) notice_due: Option<Moment>,
+    pub(super) asking: Option<Asking>,
     pub(super) active: Moment,
     pub(super) ping_due: Option<Moment>,
     pub(super) pings_unanswered: u8,
@@ -52,6 +54,7 @@ impl Session {
             opened: now,
             expires,
             notice_due: notice_due(&terms, expires),
+            asking: None,
             active: now,
             ping_due: terms.ping.map(|interval| now.after(interval)),
             pings_unanswered: 0,
@@ -88,6 +91,21 @@ impl Session {
             Event::Renewed(expires) => {
                 self.expires = *expires;
                 self.notice_due = notice_due(&self.terms, *expires);
+                // Its credential was asked about at the door.
+                if let Some(asking) = &mut self.asking {
+                    asking.heard = now;
+                }
+            }
+            Event::Vouched(again) => {
+                self.asking = Some(Asking {
+                    due: Some(*again),
+                    heard: now,
+                });
+            }
+            Event::Unanswered(again) => {
+                if let Some(asking) = &mut self.asking {
+                    asking.due = Some(*again);
+                }
             }
             Event::CloseFrame(..) | Event::CloseSent | Event::Gone(_) | Event::Order(_) => {
                 return match self.state {
@@ -134,6 +152,17 @@ impl Session {
         match self.state {
             State::Ended(end) => Some(end),
             State::Open | State::Closing(_) | State::Parting(_) => None,
+        }
+    }
+
+    /// What it ends with, once that is decided, whether or not everybody was told.
+    #[must_use]
+    pub const fn ending(&self) -> Option<End> {
+        match self.state {
+            State::Closing(telling) => Some(telling.end),
+            State::Parting(parting) => Some(parting.end()),
+            State::Ended(end) => Some(end),
+            State::Open => None,
         }
     }
 

@@ -16,6 +16,7 @@
 //! happens changes it.
 
 mod action;
+mod asking;
 mod closing;
 mod end;
 mod event;

@@ -36,7 +36,9 @@ impl Session {
             | Event::Moved(_)
             | Event::Pong
             | Event::Renewed(_)
-            | Event::Stalled(_) => Action::Nothing,
+            | Event::Stalled(_)
+            | Event::Unanswered(_)
+            | Event::Vouched(_) => Action::Nothing,
         }
     }
 
@@ -52,11 +54,15 @@ impl Session {
             self.refuse(RefusalKind::UpstreamTimeout, now)
         } else if due(self.idle_end()) {
             self.refuse(RefusalKind::Idle, now)
+        } else if due(self.silence_end()) {
+            self.refuse(RefusalKind::KeysUnavailable, now)
         } else if due(self.notice_due) {
             self.notice_due = None;
             Action::Notice
         } else if due(self.ping_due) {
             self.ping(now)
+        } else if due(self.ask_due()) {
+            self.ask()
         } else {
             Action::Nothing
         }
@@ -69,8 +75,10 @@ impl Session {
             self.idle_end(),
             self.stall_end(Side::Client),
             self.stall_end(Side::Upstream),
+            self.silence_end(),
             self.notice_due,
             self.ping_due,
+            self.ask_due(),
         ]
         .into_iter()
         .flatten()

@@ -105,7 +105,9 @@ impl Session {
             | Event::Moved(_)
             | Event::Pong
             | Event::Renewed(_)
-            | Event::Stalled(_) => Action::Nothing,
+            | Event::Stalled(_)
+            | Event::Unanswered(_)
+            | Event::Vouched(_) => Action::Nothing,
         }
     }
 

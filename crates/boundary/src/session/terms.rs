@@ -29,6 +29,12 @@ pub struct Terms {
     /// At most how much earlier than its credential's expiry a session ends, drawn anew for each,
     /// so that those that began together do not all come back together.
     pub expiry_jitter: Option<Duration>,
+    /// How often those are asked again about the session who can only be asked, such as an
+    /// introspection endpoint. The machine is told of each answer, and when to ask again: see
+    /// [`Session::asking_from`](super::Session::asking_from).
+    pub recheck: Option<Duration>,
+    /// For how long nobody may be able to answer such a question; then the session ends.
+    pub recheck_silence: Option<Duration>,
     /// How long the client may be silent before the gate pings it.
     pub ping: Option<Duration>,
     /// How long an end may fail to take what is written to it.
@@ -47,6 +53,8 @@ impl Default for Terms {
             message_rate: None,
             notice: None,
             expiry_jitter: None,
+            recheck: None,
+            recheck_silence: None,
             ping: None,
             stall: Some(Duration::from_secs(60)),
             codes: CodeTable::default(),

@@ -7,6 +7,7 @@ mod axum;
 mod entry;
 mod limits;
 mod parity;
+mod recheck;
 mod rules;
 mod session;
 mod session_properties;

@@ -495,7 +495,7 @@ fn a_client_whose_upstream_breaks_a_rule_instead_of_answering_is_answered_by_the
     }
 }
 
-const MILLI: Duration = Duration::from_millis(1);
+pub(super) const MILLI: Duration = Duration::from_millis(1);
 
 fn open(change: impl FnOnce(&mut Terms)) -> Simulation {
     let mut terms = Terms::default();
@@ -504,14 +504,14 @@ fn open(change: impl FnOnce(&mut Terms)) -> Simulation {
 }
 
 /// The driver wrote the close, and the client answered it.
-fn answer(session: &mut Simulation) {
+pub(super) fn answer(session: &mut Simulation) {
     let _: Action = session.tell(&Event::CloseSent);
     let code = session.closed().map(|closing| closing.code.get());
     let _: Action = session.tell(&Event::CloseFrame(Client, code));
 }
 
 #[track_caller]
-fn assert_closed(session: &Simulation, code: u16, reason: &str) {
+pub(super) fn assert_closed(session: &Simulation, code: u16, reason: &str) {
     let closing = session.closed().expect("a close");
     assert_eq!((closing.code.get(), closing.reason), (code, reason));
 }
@@ -533,10 +533,10 @@ const fn unmasked(frame: Frame) -> Frame {
     }
 }
 
-const fn seconds(count: u64) -> Duration {
+pub(super) const fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
 }
 
-const fn days(count: u64) -> Duration {
+pub(super) const fn days(count: u64) -> Duration {
     seconds(count * 24 * 60 * 60)
 }

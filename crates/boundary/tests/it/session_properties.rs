@@ -90,6 +90,7 @@ fn terms() -> impl Strategy<Value = Terms> {
         terms.idle = idle;
         terms.lifetime = lifetime;
         terms.stall = stall;
+        terms.recheck_silence = stall;
         terms.max_message = up;
         terms.max_message_down = down;
         // Each may be longer than the credential lives.
@@ -127,6 +128,8 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(Event::Pong),
         1 => option::of(time())
             .prop_map(|after| Event::Renewed(after.map(|after| Moment::at(OPENED + after)))),
+        1 => time().prop_map(|after| Event::Vouched(Moment::at(OPENED + after))),
+        1 => time().prop_map(|after| Event::Unanswered(Moment::at(OPENED + after))),
     ]
 }
 

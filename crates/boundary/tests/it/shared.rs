@@ -43,6 +43,7 @@ impl Verifier for BoundTicket {
         let bound = Place {
             route: "r",
             origin: Some(ORIGIN),
+            is_rehearsal: false,
         };
         if credential.expose() == "t" && place == bound {
             Ok(Identity::new("ada").for_session(NAMED))
@@ -186,4 +187,198 @@ fn a_ticket_opens_a_socket_and_no_plain_request() {
         }
         other => panic!("{other:?}"),
     }
+}
+
+/// Lets an address try while it has not failed too often, and says which it was asked about.
+#[derive(Clone, Default)]
+struct Pacer {
+    is_off: bool,
+    is_over: Arc<Mutex<bool>>,
+    asked: Arc<Mutex<Vec<&'static str>>>,
+}
+
+impl Pacer {
+    fn take_asked(&self) -> Vec<&'static str> {
+        std::mem::take(&mut self.asked.lock().expect("no panic"))
+    }
+
+    fn answer(&self, question: &'static str) -> Result<(), Refusal> {
+        self.asked.lock().expect("no panic").push(question);
+        match *self.is_over.lock().expect("no panic") {
+            true => Err(Refusal::new(RefusalKind::FailedTooOften)),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Authority for Pacer {
+    fn counts_arrivals(&self) -> bool {
+        !self.is_off
+    }
+
+    async fn pace(&self, _: &Arrival) -> Result<(), Refusal> {
+        self.answer("pace")
+    }
+
+    async fn failed(&self, _: &Arrival) -> Result<(), Refusal> {
+        self.answer("failed")
+    }
+}
+
+/// The refusal and its rule, at a boundary that `pacer` counts for.
+fn paced(pacer: &Pacer, arrival: ArrivalBuilder) -> Option<(RefusalKind, Option<Rule>)> {
+    let auth = Auth::Required {
+        verifiers: vec![Arc::new(TokenVerifier::of_each_kind())],
+        carriers: Carriers::default(),
+    };
+    let boundary = Boundary::new(Policy::new("r", auth)).with_authority(Arc::new(pacer.clone()));
+    match at_once(boundary.admit(&arrival.build())) {
+        Verdict::Admit(_) => None,
+        Verdict::Refuse(refused) => Some((refused.refusal.kind(), refused.refusal.rule())),
+        other @ Verdict::AwaitFirstMessage => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn who_comes_too_often_by_anothers_count_is_refused_whatever_it_brings() {
+    let pacer = Pacer::default();
+    *pacer.is_over.lock().expect("no panic") = true;
+    let over = Some((RefusalKind::FailedTooOften, Some(Rule::Limits)));
+    for arrival in [arrivals::handshake, arrivals::plain] {
+        for arrival in [
+            arrival().bearer("good"),
+            arrival().bearer("wrong"),
+            arrival(),
+        ] {
+            assert_eq!(paced(&pacer, arrival), over);
+            assert_eq!(pacer.take_asked(), ["pace"]);
+        }
+    }
+    let foreign = arrivals::handshake().origin("https://foreign.example");
+    let refused = Some((RefusalKind::OriginForbidden, Some(Rule::Origin)));
+    assert_eq!(paced(&pacer, foreign), refused);
+    assert_eq!(pacer.take_asked(), [""; 0], "an earlier rule refuses");
+}
+
+#[test]
+fn a_credential_that_is_untrue_counts_elsewhere_and_no_other_refusal_does() {
+    let pacer = Pacer::default();
+    for (arrival, counts) in [
+        (arrivals::handshake().bearer("wrong"), true),
+        (arrivals::plain().line("authorization", "Bearer a b"), true),
+        (arrivals::handshake().bearer("expired"), false),
+        (arrivals::handshake().bearer("unavailable"), false),
+        (arrivals::handshake(), false),
+        (arrivals::handshake().bearer("good"), false),
+    ] {
+        let _: Option<_> = paced(&pacer, arrival);
+        let asked = pacer.take_asked();
+        assert_eq!(asked.contains(&"failed"), counts, "{asked:?}");
+    }
+}
+
+#[test]
+fn one_failure_too_many_is_told_as_that_and_not_as_another_wrong_guess() {
+    let pacer = Pacer::default();
+    let over = Arc::clone(&pacer.is_over);
+    /// Is over its rate when it is told of the failure.
+    struct AtTheLast(Pacer, Arc<Mutex<bool>>);
+    impl Authority for AtTheLast {
+        fn counts_arrivals(&self) -> bool {
+            true
+        }
+
+        async fn failed(&self, _: &Arrival) -> Result<(), Refusal> {
+            *self.1.lock().expect("no panic") = true;
+            self.0.answer("failed")
+        }
+    }
+    let auth = Auth::Required {
+        verifiers: vec![Arc::new(TokenVerifier::of_each_kind())],
+        carriers: Carriers::default(),
+    };
+    let boundary =
+        Boundary::new(Policy::new("r", auth)).with_authority(Arc::new(AtTheLast(pacer, over)));
+    let arrival = arrivals::handshake().bearer("wrong").build();
+    match at_once(boundary.admit(&arrival)) {
+        Verdict::Refuse(refused) => {
+            assert_eq!(refused.refusal.kind(), RefusalKind::FailedTooOften);
+            assert_eq!(refused.refusal.rule(), Some(Rule::Limits));
+            assert_eq!(refused.carrier, Some(CarrierKind::Header));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn where_nobody_counts_arrivals_nobody_is_asked() {
+    let pacer = Pacer {
+        is_off: true,
+        ..Pacer::default()
+    };
+    let _: Option<_> = paced(&pacer, arrivals::handshake().bearer("wrong"));
+    assert_eq!(pacer.take_asked(), [""; 0]);
+}
+
+#[test]
+fn a_rehearsal_asks_all_rules_and_uses_nothing_up() {
+    /// Vouches for `t` once, and says how often it was used.
+    struct Once(Arc<Mutex<usize>>);
+    impl Verifier for Once {
+        fn name(&self) -> &str {
+            "tickets"
+        }
+
+        async fn verify(&self, _: &Credential, _: Timestamp) -> Result<Identity, Rejection> {
+            Err(Rejection::Invalid(InvalidReason::Unread))
+        }
+
+        async fn verify_at(
+            &self,
+            credential: &Credential,
+            place: Place<'_>,
+            _: Timestamp,
+        ) -> Result<Identity, Rejection> {
+            let mut used = self.0.lock().expect("no panic");
+            if credential.expose() != "t" || *used > 0 {
+                return Err(Rejection::Invalid(InvalidReason::UnknownToken));
+            }
+            if !place.is_rehearsal {
+                *used += 1;
+            }
+            Ok(Identity::new("ada").for_session(NAMED))
+        }
+    }
+    let auth = Auth::Required {
+        verifiers: vec![Arc::new(Once(Arc::default()))],
+        carriers: Carriers::new([Carrier::Ticket]),
+    };
+    let elsewhere = Elsewhere {
+        held: Arc::default(),
+        most: 1,
+    };
+    let boundary = Boundary::new(Policy::new("r", auth).with_origin(OriginRule::Any))
+        .with_authority(Arc::new(elsewhere));
+    let arrival = |uri: &str| arrivals::handshake().target(uri).origin(ORIGIN).build();
+    let (good, bad) = (arrival("/?ticket=t"), arrival("/?ticket=u"));
+    for _ in 0..3 {
+        let verdict = at_once(boundary.rehearse(&HostRule::Any, &good));
+        let Verdict::Admit(pass) = verdict else {
+            panic!("{verdict:?}");
+        };
+        assert_ne!(
+            pass.session(),
+            Some(NAMED),
+            "the name waits for its session"
+        );
+    }
+    let verdict = at_once(boundary.rehearse(&HostRule::Any, &bad));
+    assert!(matches!(verdict, Verdict::Refuse(_)), "{verdict:?}");
+    let verdict = at_once(boundary.admit(&good));
+    assert!(
+        matches!(&verdict, Verdict::Admit(pass) if pass.session() == Some(NAMED)),
+        "{verdict:?}"
+    );
+    let verdict = at_once(boundary.rehearse(&HostRule::Any, &good));
+    assert!(matches!(verdict, Verdict::Refuse(_)), "{verdict:?}");
 }

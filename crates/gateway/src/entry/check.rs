@@ -4,6 +4,8 @@
 //! and reads the refusal as JSON. The question is decided by the same boundary as the handshake, and
 //! counts as an attempt like any other, so that it is no better place for guessing.
 //!
+//! A ticket that is shown here stays good for its session.
+//!
 //! A page's script cannot set `Sec-WebSocket-Protocol` on a request. What its handshake would offer
 //! there, it offers here as `Portcullis-Protocol`.
 
@@ -64,12 +66,7 @@ pub(super) async fn answer(
     } else if worker.shared.is_draining() {
         Verdict::Refuse(Refusal::new(RefusalKind::Draining).into())
     } else {
-        entry
-            .boundary
-            .clone()
-            .at_hosts(Arc::clone(&listener.hosts))
-            .admit(&arrival)
-            .await
+        entry.boundary.rehearse(&listener.hosts, &arrival).await
     };
     let never_accepted = [RefusalKind::HostForbidden, RefusalKind::OriginForbidden];
     let (body, may_read) = match verdict {

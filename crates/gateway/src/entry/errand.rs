@@ -16,7 +16,8 @@ use portcullis_boundary::clock::Timestamp;
 use portcullis_boundary::denial::denial;
 use portcullis_boundary::policy::Delivery;
 use portcullis_boundary::{
-    Arrival, OriginHeader, Pass, Peer, Refusal, RefusalKind, Refused, SessionId, Verdict,
+    Arrival, Credential, OriginHeader, Pass, Peer, Refusal, RefusalKind, Refused, SessionId,
+    Verdict,
 };
 use serde_json::{Value, json};
 
@@ -108,17 +109,18 @@ impl Errand {
         worker: &Worker,
         entry: &Entry,
         arrival: &Arrival,
-        pass: Pass,
+        mut pass: Pass,
         page: Option<&str>,
     ) -> Response<Bytes> {
         let policy = &entry.route.policy;
+        let credential = pass.take_credential();
         // What the policy does not ask for need not be kept.
         let pass = pass.forget_claims(policy);
         let done = match self {
             Self::Ticket => issue(worker, entry, &pass, page).await,
             Self::Refresh(None) => Err(not_renewed(NotRenewed::Unknown)),
             Self::Refresh(Some(id)) => {
-                let renewed = renew(worker, id, &pass, policy.name()).await;
+                let renewed = renew(worker, id, &pass, credential, policy.name()).await;
                 renewed.map_err(not_renewed).map(|expires_at| {
                     let expires_at = expires_at.map(Timestamp::as_secs);
                     let body = json!({"session": id.to_string(), "expires_at": expires_at});
@@ -231,10 +233,11 @@ async fn renew(
     worker: &Worker,
     id: SessionId,
     pass: &Pass,
+    credential: Option<Credential>,
     route: &str,
 ) -> Result<Option<Timestamp>, NotRenewed> {
     if worker.shared.registry.find(id).is_some() {
-        return worker.shared.renew(id, pass.identity(), route);
+        return worker.shared.renew(id, pass.identity(), credential, route);
     }
     match &worker.shared.services.desk {
         Some(desk) => desk.renew_elsewhere(id, pass.identity(), route).await,

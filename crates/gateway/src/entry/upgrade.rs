@@ -15,9 +15,9 @@ use super::leaver::Leaver;
 use super::refuse::tell;
 use super::{Outcome, Then, delivery};
 use crate::config::{Route, Target};
-use crate::gate::expiry_of;
+use crate::gate::{Shared, expiry_of};
 use crate::routes::Entry;
-use crate::session::{Asked, Driver, Facts, Opening, Seat};
+use crate::session::{Asked, Asker, Driver, Facts, Opening, Seat};
 use crate::stream::Stream;
 use crate::tasks::Closer;
 use crate::upstream::headers::{prepare, strip_hop_by_hop};
@@ -34,6 +34,7 @@ pub(crate) struct Bridge {
     route: Arc<Route>,
     expires: Option<Instant>,
     upstream: Accepted,
+    shared: Arc<Shared>,
     closer: Arc<Closer>,
 }
 
@@ -44,9 +45,10 @@ impl Bridge {
         route: &Arc<Route>,
         hosts: &Arc<HostRule>,
         arrival: &Arrival,
-        pass: Pass,
+        mut pass: Pass,
         upstream: Accepted,
     ) -> Self {
+        let credential = pass.take_credential();
         let pass = pass.forget_claims(&route.policy);
         let expires = expiry_of(pass.identity(), &route.terms);
         let facts = Facts {
@@ -59,7 +61,10 @@ impl Bridge {
             hosts: Arc::clone(hosts),
             asked: Asked::of(arrival),
         };
-        let seat = worker.shared.registry.seat(pass.session(), facts);
+        let seat = worker
+            .shared
+            .registry
+            .seat(pass.session(), facts, credential);
         worker.shared.look_again(&seat, route);
         if let Some(admitted) = &upstream.admitted {
             admitted.seated(seat.session());
@@ -70,6 +75,7 @@ impl Bridge {
             route: Arc::clone(route),
             expires,
             upstream,
+            shared: Arc::clone(&worker.shared),
             closer: Arc::clone(&worker.closer),
         }
     }
@@ -86,9 +92,11 @@ impl Bridge {
 
     /// The session, which relays `client` from now on.
     pub(crate) fn relay(self, client: Stream, from_client: Vec<u8>) -> Driver {
+        let asker = Asker::new(self.shared, self.seat.session());
         Driver::new(Opening {
             pass: self.pass,
             seat: self.seat,
+            asker,
             terms: Arc::clone(&self.route.terms),
             expires: self.expires,
             client,

@@ -1,11 +1,12 @@
 //! What may happen to live sessions from outside: they are shown, renewed, revoked and ended.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use portcullis_boundary::clock::{Clock, SystemClock, Timestamp};
 use portcullis_boundary::revocation::{Revocation, RevocationSet};
 use portcullis_boundary::session::Terms;
-use portcullis_boundary::{Identity, Refusal, RefusalKind, SessionId};
+use portcullis_boundary::{Credential, Identity, Refusal, RefusalKind, SessionId};
 use tokio::time::Instant;
 
 use super::{Gate, Shared};
@@ -103,8 +104,9 @@ impl Gate {
         session.is_some()
     }
 
-    /// Rests the session `id` on the fresh credential of `by`, which was admitted at `route`: it must
-    /// be the session's own. Returns when that expires.
+    /// Rests the session `id` on the fresh credential of `by`, which was admitted at `route`, by
+    /// another gate: it must be the session's own. Returns when that expires. The credential itself
+    /// does not come along: whoever can only be asked about it cannot be asked any more.
     ///
     /// # Errors
     ///
@@ -115,7 +117,7 @@ impl Gate {
         by: &Identity,
         route: &str,
     ) -> Result<Option<Timestamp>, NotRenewed> {
-        self.shared.renew(id, by, route)
+        self.shared.renew(id, by, None, route)
     }
 }
 
@@ -129,6 +131,7 @@ impl Shared {
         &self,
         id: SessionId,
         by: &Identity,
+        credential: Option<Credential>,
         route: &str,
     ) -> Result<Option<Timestamp>, NotRenewed> {
         let session = self.registry.find(id).ok_or(NotRenewed::Unknown)?;
@@ -136,7 +139,7 @@ impl Shared {
         if *session.facts.route != *route {
             return Err(NotRenewed::Unknown);
         }
-        session.renew(by, expiry_of(by, &session.facts.terms))?;
+        session.renew(by, credential, expiry_of(by, &session.facts.terms))?;
         // What was revoked or reloaded while it was decided did not see the new credential.
         if let Some(kind) = self.asked.standing.covering(by, Some(id)) {
             session.order(kind);
@@ -147,10 +150,57 @@ impl Shared {
     }
 }
 
-/// When a session that rests on `identity` ends: at its expiry with skew, or up to the jitter of
-/// `terms` earlier, but not before half of its time is over.
+/// When a session that rests on `identity` ends.
 pub(crate) fn expiry_of(identity: &Identity, terms: &Terms) -> Option<Instant> {
     let left = identity.end()?.since(SystemClock::new().now());
-    let jitter = terms.expiry_jitter.map(random::up_to).unwrap_or_default();
-    Some(Instant::now() + left.saturating_sub(jitter.min(left / 2)))
+    Some(Instant::now() + life_of(left, terms))
+}
+
+/// How long a session lives whose credential has `left`: as long, or up to the jitter of `terms`
+/// shorter, but not shorter than half of it.
+fn life_of(left: Duration, terms: &Terms) -> Duration {
+    let most = terms.expiry_jitter.unwrap_or_default().min(left / 2);
+    left.saturating_sub(random::up_to(most))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of `sessions` whose credentials end together, how many end in each second before that.
+    fn ends(sessions: u32, left: Duration, jitter: Duration) -> Vec<u32> {
+        let mut terms = Terms::default();
+        terms.expiry_jitter = Some(jitter);
+        let mut ends = vec![0; usize::try_from(left.as_secs()).expect("seconds") + 1];
+        for _ in 0..sessions {
+            let early = left - life_of(left, &terms);
+            ends[usize::try_from(early.as_secs()).expect("seconds")] += 1;
+        }
+        ends
+    }
+
+    #[test]
+    fn ten_thousand_sessions_with_one_expiry_end_evenly_over_the_jitter() {
+        let ends = ends(10_000, Duration::from_secs(3600), Duration::from_secs(100));
+        let (within, beyond) = ends.split_at(100);
+        // A hundred in each second, and eight standard deviations of that to either side.
+        let uneven = within.iter().find(|count| !(20..=180).contains(*count));
+        assert_eq!(uneven, None, "{within:?}");
+        assert_eq!(beyond.iter().sum::<u32>(), 0, "none is earlier");
+    }
+
+    #[test]
+    fn a_jitter_that_is_longer_than_the_credential_lives_spreads_over_half_of_its_life() {
+        let ends = ends(10_000, Duration::from_secs(100), Duration::from_secs(900));
+        let (within, beyond) = ends.split_at(50);
+        let uneven = within.iter().find(|count| !(80..=320).contains(*count));
+        assert_eq!(uneven, None, "{within:?}");
+        assert_eq!(beyond.iter().sum::<u32>(), 0, "none is earlier");
+    }
+
+    #[test]
+    fn without_jitter_a_session_lives_as_long_as_its_credential() {
+        let left = Duration::from_secs(60);
+        assert_eq!(life_of(left, &Terms::default()), left);
+    }
 }

@@ -46,6 +46,17 @@ pub(super) fn end(route: &Arc<str>, reason: &'static str) {
     });
 }
 
+/// Counts an answer about a live session.
+pub(super) fn recheck(route: &Arc<str>, outcome: &'static str) {
+    count(route, "recheck", outcome, || {
+        metrics::counter!(
+            "portcullis_rechecks_total",
+            "route" => Arc::clone(route),
+            "outcome" => outcome,
+        )
+    });
+}
+
 /// Counts what a session moved: bytes up and down, messages up and down.
 pub(super) fn moved(amounts: [u64; 4]) {
     MOVED.with(|counters| {

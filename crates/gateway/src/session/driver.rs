@@ -10,6 +10,7 @@ use portcullis_boundary::clock::Moment;
 use portcullis_boundary::session::{Action, Closing, End, Event, Session, Side, Terms, notice};
 use tokio::time::{Instant, Sleep};
 
+use super::asker::{Answer, Asker};
 use super::{Order, Renewal, Seat};
 use crate::relay::frames::{close_frame, ping_frame, text_frame};
 use crate::relay::pipe::{Ends, Flow, Pipe};
@@ -22,6 +23,8 @@ use crate::tasks::Closer;
 pub(crate) struct Opening {
     pub(crate) pass: Pass,
     pub(crate) seat: Seat,
+    /// Who asks about it, where somebody can only be asked.
+    pub(crate) asker: Option<Box<Asker>>,
     pub(crate) terms: Arc<Terms>,
     /// When the credential's time is over.
     pub(crate) expires: Option<Instant>,
@@ -47,6 +50,7 @@ pub(crate) struct Driver {
     pings: u32,
     /// Armed for the machine's deadline or earlier; most traffic only moves the deadline back.
     timer: Option<Pin<Box<Sleep>>>,
+    asker: Option<Box<Asker>>,
     seat: Seat,
     _pass: Pass,
 }
@@ -56,8 +60,12 @@ impl Driver {
         let origin = Instant::now();
         let moment = |at: Instant| Moment::at(at.saturating_duration_since(origin));
         let expires = opening.expires.map(moment);
+        let mut session = Session::open(opening.terms, expires, Moment::default());
+        if let Some(asker) = &opening.asker {
+            session = session.asking_from(Moment::at(asker.first()));
+        }
         Self {
-            session: Session::open(opening.terms, expires, Moment::default()),
+            session,
             origin,
             sockets: Some([opening.client, opening.upstream]),
             closer: opening.closer,
@@ -65,6 +73,7 @@ impl Driver {
             down: Pipe::new(Side::Upstream, opening.from_upstream),
             pings: 0,
             timer: None,
+            asker: opening.asker,
             seat: opening.seat,
             _pass: opening.pass,
         }
@@ -72,13 +81,10 @@ impl Driver {
 
     fn poll_session(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         while let Some(order) = self.seat.poll_order(cx.waker()) {
-            let now = Moment::at(self.origin.elapsed());
-            let event = match order {
-                Order::End(kind) => Event::Order(kind),
-                Order::Renew(Renewal(until)) => Event::Renewed(until.map(|at| self.moment(at))),
-            };
-            let action = self.session.handle(&event, now);
-            self.act(action);
+            match order {
+                Order::End(kind) => self.tell(&Event::Order(kind)),
+                Order::Renew(Renewal(until)) => self.renewed(until),
+            }
         }
         loop {
             let now = Moment::at(self.origin.elapsed());
@@ -88,10 +94,46 @@ impl Driver {
             if let Some(end) = self.session.has_ended() {
                 return Poll::Ready(end);
             }
-            if self.poll_timer(cx).is_pending() {
+            if self.poll_answer(cx).is_pending() && self.poll_timer(cx).is_pending() {
                 return Poll::Pending;
             }
         }
+    }
+
+    /// Tells the machine what somebody said who was asked about the session.
+    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(asker) = &mut self.asker else {
+            return Poll::Pending;
+        };
+        let answer = std::task::ready!(asker.poll(cx));
+        let again = Moment::at(self.origin.elapsed()).after(asker.again());
+        match answer {
+            Answer::Vouched(moved) => {
+                if let Some(until) = moved {
+                    self.tell(&Event::Renewed(until.map(|at| self.moment(at))));
+                }
+                self.tell(&Event::Vouched(again));
+            }
+            Answer::Refused(kind) => self.tell(&Event::Order(kind)),
+            Answer::Unanswered => self.tell(&Event::Unanswered(again)),
+        }
+        Poll::Ready(())
+    }
+
+    /// The session rests on a fresh credential, and whoever is asked about the old one need not answer.
+    fn renewed(&mut self, until: Option<Instant>) {
+        self.tell(&Event::Renewed(until.map(|at| self.moment(at))));
+        if let Some(asker) = &mut self.asker {
+            asker.forget();
+            let again = Moment::at(self.origin.elapsed()).after(asker.again());
+            self.tell(&Event::Vouched(again));
+        }
+    }
+
+    fn tell(&mut self, event: &Event) {
+        let now = Moment::at(self.origin.elapsed());
+        let action = self.session.handle(event, now);
+        self.act(action);
     }
 
     /// Lets both directions run until neither has anything more to do.
@@ -164,6 +206,11 @@ impl Driver {
                 let text = notice(facts.identity.load().expiry(), self.seat.id());
                 self.down.inject_message(text_frame(&text));
             }
+            Action::Ask => {
+                if let Some(asker) = &mut self.asker {
+                    asker.ask();
+                }
+            }
             Action::Close(closing) => self.close(&closing),
         }
     }
@@ -208,6 +255,15 @@ impl Driver {
             bytes: [self.up.bytes(), self.down.bytes()],
             messages: [self.up.messages(), self.down.messages()],
         });
+    }
+}
+
+impl Drop for Driver {
+    /// A session that is cut before its end is reported all the same.
+    fn drop(&mut self) {
+        if self.sockets.is_some() {
+            self.report(self.session.ending().unwrap_or(End::Cut));
+        }
     }
 }
 

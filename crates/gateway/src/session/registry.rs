@@ -8,12 +8,14 @@ use std::task::Waker;
 use arc_swap::ArcSwap;
 use futures_util::task::AtomicWaker;
 use http::Request;
-use http::header::{HOST, ORIGIN};
+use http::header::{CONNECTION, HOST, ORIGIN, UPGRADE};
 use portcullis_boundary::carrier::CarrierKind;
 use portcullis_boundary::clock::Timestamp;
 use portcullis_boundary::policy::HostRule;
 use portcullis_boundary::session::Terms;
-use portcullis_boundary::{Arrival, Identity, OriginHeader, Peer, RefusalKind, SessionId};
+use portcullis_boundary::{
+    Arrival, Credential, Identity, OriginHeader, Peer, RefusalKind, SessionId,
+};
 use tokio::time::Instant;
 
 use crate::random;
@@ -67,9 +69,11 @@ impl Asked {
         &self.path
     }
 
-    /// The request, as an arrival to be judged again.
+    /// The handshake, as an arrival to be judged and asked about again.
     pub(crate) fn arrival(&self, peer: Peer) -> Option<Arrival> {
-        let mut request = Request::get(&*self.path);
+        let mut request = Request::get(&*self.path)
+            .header(CONNECTION, "upgrade")
+            .header(UPGRADE, "websocket");
         if let Some(host) = self.host.as_deref() {
             request = request.header(HOST, host);
         }
@@ -89,11 +93,13 @@ pub(crate) struct Live {
     waker: AtomicWaker,
 }
 
-/// What waits for a session to do.
+/// What waits for a session to do, and what changes together with it.
 #[derive(Debug, Default)]
 struct Orders {
     end: Option<RefusalKind>,
     renewal: Option<Renewal>,
+    /// What the identity was vouched for by, where somebody may be asked about it again.
+    credential: Option<Credential>,
 }
 
 /// What a session is told.
@@ -116,16 +122,18 @@ impl Live {
         self.waker.wake();
     }
 
-    /// Rests the session on the identity `by` from now on, until `until`.
-    pub(crate) fn renew(&self, by: &Identity, until: Option<Instant>) -> Result<(), NotRenewed> {
+    /// Rests the session on the identity `by` from now on, until `until`. Its `credential` takes the
+    /// place of the old one, or nothing does.
+    pub(crate) fn renew(
+        &self,
+        by: &Identity,
+        credential: Option<Credential>,
+        until: Option<Instant>,
+    ) -> Result<(), NotRenewed> {
         // Held throughout: of two renewals at once, one comes after the other as a whole.
         let mut orders = self.orders();
         let rested_on = self.facts.identity.load();
-        // Without an issuer, two verifiers may mean two people by one name.
-        let is_same = rested_on.subject() == by.subject()
-            && rested_on.issuer() == by.issuer()
-            && (by.issuer().is_some() || rested_on.verifier() == by.verifier());
-        if !is_same {
+        if !by.is_same_person_as(&rested_on) {
             return Err(NotRenewed::OtherSubject);
         }
         if !rested_on.scopes().include(by.scopes()) {
@@ -133,9 +141,33 @@ impl Live {
         }
         self.facts.identity.store(Arc::new(by.clone()));
         orders.renewal = Some(Renewal(until));
+        orders.credential = credential;
         drop(orders);
         self.waker.wake();
         Ok(())
+    }
+
+    /// What the session rests on now: both belong together.
+    pub(crate) fn rests_on(&self) -> (Arc<Identity>, Option<Credential>) {
+        let orders = self.orders();
+        (self.facts.identity.load_full(), orders.credential.clone())
+    }
+
+    /// Whether it rests on `identity`, and was not renewed since.
+    pub(crate) fn still_rests_on(&self, identity: &Arc<Identity>) -> bool {
+        let _orders = self.orders();
+        Arc::ptr_eq(&self.facts.identity.load(), identity)
+    }
+
+    /// Takes over what is known `now` of the identity `before`; says whether the session still
+    /// rests on that.
+    pub(crate) fn learn(&self, before: &Arc<Identity>, now: &Identity) -> bool {
+        let _orders = self.orders();
+        let rests = Arc::ptr_eq(&self.facts.identity.load(), before);
+        if rests && **before != *now {
+            self.facts.identity.store(Arc::new(now.clone()));
+        }
+        rests
     }
 
     /// What operators are shown of it.
@@ -172,8 +204,14 @@ impl Registry {
         }
     }
 
-    /// Gives a new session its seat, under the name that it must have, or one of its own.
-    pub(crate) fn seat(self: &Arc<Self>, id: Option<SessionId>, facts: Facts) -> Seat {
+    /// Gives a new session its seat, under the name that it must have, or one of its own. `credential`
+    /// is what it rests on, where that is kept.
+    pub(crate) fn seat(
+        self: &Arc<Self>,
+        id: Option<SessionId>,
+        facts: Facts,
+        credential: Option<Credential>,
+    ) -> Seat {
         let mut sessions = self.lock();
         // A name that is taken is another session's: who knows it must not reach this one.
         let id = id
@@ -182,7 +220,10 @@ impl Registry {
         let session = Arc::new(Live {
             id,
             facts,
-            orders: Mutex::default(),
+            orders: Mutex::new(Orders {
+                credential,
+                ..Orders::default()
+            }),
             waker: AtomicWaker::new(),
         });
         sessions.insert(id, Arc::clone(&session));
@@ -223,16 +264,17 @@ impl Seat {
         self.session.id
     }
 
-    pub(crate) const fn session(&self) -> &Arc<Live> {
-        &self.session
-    }
-
     pub(crate) fn reporter(&self) -> &Reporter {
         &self.registry.reporter
     }
 
     pub(crate) fn facts(&self) -> &Facts {
         &self.session.facts
+    }
+
+    /// The session, as others see it.
+    pub(crate) const fn session(&self) -> &Arc<Live> {
+        &self.session
     }
 
     /// Orders the session to end.

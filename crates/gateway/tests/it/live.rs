@@ -309,6 +309,45 @@ async fn a_session_is_not_renewed_by_others_nor_to_more() {
 }
 
 #[tokio::test]
+async fn a_session_that_is_cut_is_reported_with_what_it_had_come_to() {
+    let told = Arc::new(Told::default());
+    let services = Services {
+        observer: Some(Arc::clone(&told) as Arc<dyn Observer>),
+        ..Services::default()
+    };
+    let gate = setup(&Spoken::default()).start_with(services);
+    let (_, mut ada) = enter(&gate, &token("ada", "c1", LONG, "")).await;
+    echoes(&mut ada, "one").await;
+    gate.gate.cut();
+    within(gate.gate.wait_drained()).await;
+    assert_eq!(ada.next().await, None, "nobody was told");
+    let lines = told.0.lock().expect("no panic").clone();
+    assert_eq!(lines.last().expect("an end"), "ada cut None [1, 1]");
+    assert_eq!(lines.len(), 2, "{lines:?}");
+}
+
+#[tokio::test]
+async fn a_session_that_is_cut_while_it_drains_is_reported_as_drained() {
+    let told = Arc::new(Told::default());
+    let services = Services {
+        observer: Some(Arc::clone(&told) as Arc<dyn Observer>),
+        ..Services::default()
+    };
+    let gate = setup(&Spoken::default()).start_with(services);
+    let (_, mut ada) = enter(&gate, &token("ada", "c1", LONG, "")).await;
+    gate.gate.drain();
+    // It is told, and does not answer.
+    assert_eq!(ada.next().await.expect("a close").close().0, 1012);
+    gate.gate.cut();
+    within(gate.gate.wait_drained()).await;
+    let lines = told.0.lock().expect("no panic").clone();
+    assert_eq!(
+        lines.last().expect("an end"),
+        "ada draining Some(1012) [0, 0]"
+    );
+}
+
+#[tokio::test]
 async fn a_notice_of_expiry_stands_between_two_messages() {
     let (played, address) = Played::new().await;
     let mut setup = setup(&Spoken::default()).before(address);

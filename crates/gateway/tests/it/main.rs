@@ -14,6 +14,7 @@ mod headers;
 mod live;
 mod login;
 mod own_answers;
+mod recheck;
 mod reload_and_drain;
 mod services;
 mod sessions;

@@ -7,8 +7,9 @@ use portcullis_boundary::limits::Rate;
 
 use crate::rates::Rates;
 use crate::sql::SqlLedger;
+use crate::sql::connection::Connection;
 use crate::sql::value::values;
-use crate::{Answer, text};
+use crate::{Answer, LedgerError, text};
 
 impl Rates for SqlLedger {
     fn take(&self, meter: &str, rate: Rate, now: Timestamp) -> Answer<Result<(), Duration>> {
@@ -27,14 +28,38 @@ impl Rates for SqlLedger {
                 if db.row(sql, values).await?.is_some() {
                     return Ok(Ok(()));
                 }
-                let sql = "SELECT due_us FROM rates WHERE meter = $1";
-                let row = db.row(sql, values![meter]).await?;
-                let due = row.map_or(Ok(latest), |row| row.integer())?;
-                let early = due.saturating_sub(latest).max(1);
-                Ok(Err(Duration::from_micros(early.unsigned_abs())))
+                // It was pruned meanwhile, if there is none: then the next one may come.
+                let due = due(db, &meter).await?.unwrap_or(latest);
+                Ok(Err(early(due, latest).unwrap_or(Duration::from_micros(1))))
             })
         })
     }
+
+    fn check(&self, meter: &str, rate: Rate, now: Timestamp) -> Answer<Result<(), Duration>> {
+        let meter = meter.to_owned();
+        self.desk.read(move |db| {
+            Box::pin(async move {
+                text::name("a meter's name", &meter)?;
+                let now_us = now.as_millis().max(0).saturating_mul(1000);
+                let latest = now_us.saturating_add(micros(rate.tolerance()));
+                let due = due(db, &meter).await?;
+                Ok(due.and_then(|due| early(due, latest)).map_or(Ok(()), Err))
+            })
+        })
+    }
+}
+
+/// When the next one would come if they came evenly, in microseconds; none for a meter at rest.
+async fn due(db: &mut Connection, meter: &str) -> Result<Option<i64>, LedgerError> {
+    let sql = "SELECT due_us FROM rates WHERE meter = $1";
+    let row = db.row(sql, values![meter]).await?;
+    row.map(|row| row.integer()).transpose()
+}
+
+/// How much too early one is; none when it may come.
+fn early(due: i64, latest: i64) -> Option<Duration> {
+    let early = due.saturating_sub(latest);
+    (early > 0).then(|| Duration::from_micros(early.unsigned_abs()))
 }
 
 /// At most ten thousand years, so that sums of these stay within 64 bits.

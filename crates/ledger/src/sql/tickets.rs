@@ -43,6 +43,17 @@ impl Tickets for SqlLedger {
         })
     }
 
+    fn find_ticket(&self, hash: SecretHash, now: Timestamp) -> Answer<Option<Ticket>> {
+        self.desk.read(move |db| {
+            Box::pin(async move {
+                let sql = "SELECT hash, subject, route, origin, identity, created_at, expires_at \
+                           FROM tickets WHERE hash = $1 AND expires_at > $2";
+                let row = db.row(sql, values![hash, now]).await?;
+                row.map(|row| read(&mut row.read())).transpose()
+            })
+        })
+    }
+
     fn consume_ticket(&self, hash: SecretHash, now: Timestamp) -> Answer<Option<Ticket>> {
         self.desk.write(move |db| {
             Box::pin(async move {

@@ -11,6 +11,7 @@ use crate::support::{NOW, Place, at, in_both_databases};
 
 in_both_databases! {
     a_rate_lets_through_what_a_meter_in_memory_does,
+    a_meter_that_is_looked_at_says_what_taking_would_and_takes_nothing,
     a_burst_over_two_gates_takes_no_more_than_there_is,
     a_rate_that_is_hardly_ever_does_not_overflow,
 }
@@ -30,6 +31,24 @@ async fn a_rate_lets_through_what_a_meter_in_memory_does(place: Place) {
         assert_eq!(taken, meter.take(rate, now_us), "{seconds}");
     }
     assert_eq!(place.ledger.take("other", rate, NOW).await, Ok(Ok(())));
+}
+
+async fn a_meter_that_is_looked_at_says_what_taking_would_and_takes_nothing(place: Place) {
+    let (ledger, rate) = (&place.ledger, rate(2, 10));
+    for _ in 0..5 {
+        assert_eq!(ledger.check("m", rate, NOW).await, Ok(Ok(())));
+    }
+    for _ in 0..2 {
+        assert_eq!(ledger.check("m", rate, NOW).await, Ok(Ok(())));
+        assert_eq!(ledger.take("m", rate, NOW).await, Ok(Ok(())));
+    }
+    for seconds in [0, 1, 4, 5, 6, 100] {
+        let looked = ledger.check("m", rate, at(seconds)).await.unwrap();
+        let wait = Duration::from_secs(u64::try_from(5 - seconds).unwrap_or_default());
+        let expected = if wait.is_zero() { Ok(()) } else { Err(wait) };
+        assert_eq!(looked, expected, "{seconds}");
+    }
+    assert!(ledger.check("", rate, NOW).await.is_err());
 }
 
 async fn a_burst_over_two_gates_takes_no_more_than_there_is(place: Place) {

@@ -7,6 +7,7 @@ use crate::support::{NOW, Place, at, in_both_databases};
 
 in_both_databases! {
     a_hundred_ask_for_one_ticket_and_one_gets_it,
+    a_ticket_that_is_looked_at_is_as_good_as_before,
     a_ticket_that_expired_is_none,
     a_subject_has_as_many_live_tickets_as_it_may_and_no_more,
     a_burst_of_issuers_does_not_get_past_the_bound,
@@ -45,6 +46,24 @@ async fn a_hundred_ask_for_one_ticket_and_one_gets_it(place: Place) {
     let answers = askers.join_all().await;
     let got: Vec<_> = answers.into_iter().filter_map(Result::unwrap).collect();
     assert_eq!(got, [ticket]);
+}
+
+async fn a_ticket_that_is_looked_at_is_as_good_as_before(place: Place) {
+    let (ledger, ticket) = (&place.ledger, ticket("t", "ada"));
+    let hash = ticket.hash;
+    assert_eq!(ledger.find_ticket(hash, NOW).await, Ok(None));
+    ledger
+        .issue_ticket(ticket.clone(), 9, NOW)
+        .await
+        .unwrap()
+        .unwrap();
+    for _ in 0..3 {
+        let found = ledger.find_ticket(hash, NOW).await;
+        assert_eq!(found, Ok(Some(ticket.clone())));
+    }
+    assert_eq!(ledger.find_ticket(hash, at(30)).await, Ok(None));
+    assert_eq!(ledger.consume_ticket(hash, NOW).await, Ok(Some(ticket)));
+    assert_eq!(ledger.find_ticket(hash, NOW).await, Ok(None));
 }
 
 async fn a_ticket_that_expired_is_none(place: Place) {

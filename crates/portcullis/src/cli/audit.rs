@@ -1,11 +1,10 @@
 //! `portcullis audit`
 
 use clap::{Args, ValueEnum};
-use serde_json::json;
 
 use super::operator::OperatorArgs;
-use super::table::{Column, table};
-use crate::output::{self, Exit};
+use super::table::Column;
+use crate::output::Exit;
 
 /// What `audit` takes.
 #[derive(Args, Debug)]
@@ -84,11 +83,7 @@ pub(crate) fn run(args: &AuditArgs) -> anyhow::Result<Exit> {
         ("session", args.session.clone()),
     ];
     let list = args.operator.client()?.list("/audit", &query, args.limit)?;
-    if args.operator.json {
-        output::data(format!("{:#}\n", json!(list)));
-    } else {
-        output::data(table(&COLUMNS, &list));
-    }
+    args.operator.print_list(&COLUMNS, &list);
     Ok(Exit::Clean)
 }
 

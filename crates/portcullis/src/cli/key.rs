@@ -8,7 +8,7 @@ use portcullis_boundary::clock::{Clock, SystemClock};
 use serde_json::json;
 
 use super::operator::{OperatorArgs, encoded, text};
-use super::table::{Column, fields, table};
+use super::table::Column;
 use crate::admin::api::Time;
 use crate::config::{self, expand};
 use crate::output::{self, Exit};
@@ -92,20 +92,12 @@ pub(crate) fn run(command: &KeyCommand) -> anyhow::Result<Exit> {
         KeyCommand::Ls(args) => {
             let query = [("owner", args.owner.clone())];
             let keys = args.operator.client()?.list("/keys", &query, usize::MAX)?;
-            if args.operator.json {
-                output::data(format!("{:#}\n", json!(keys)));
-            } else {
-                output::data(table(&COLUMNS, &keys));
-            }
+            args.operator.print_list(&COLUMNS, &keys);
         }
         KeyCommand::Show(args) => {
             let path = format!("/keys/{}", encoded(&args.id));
             let key = args.operator.client()?.ask(Method::GET, &path, &[], None)?;
-            if args.operator.json {
-                output::data(format!("{key:#}\n"));
-            } else {
-                output::data(fields(&COLUMNS, &key));
-            }
+            args.operator.print_one(&COLUMNS, &key);
         }
         KeyCommand::Revoke(args) => {
             let path = format!("/keys/{}", encoded(&args.id));

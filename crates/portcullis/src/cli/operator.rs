@@ -7,14 +7,16 @@ use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use http::Method;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use portcullis_verifiers::Endpoint;
 use portcullis_verifiers::secret_file::SecretFile;
+use portcullis_verifiers::{ConfigError, Endpoint};
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::table::{Column, fields, table};
 use crate::admin::api::PREFIX;
 use crate::config::expand;
 use crate::first_run;
+use crate::output;
 
 /// Which gate is asked, by whom.
 #[derive(Args, Clone, Debug)]
@@ -81,8 +83,26 @@ impl OperatorArgs {
         }
         let first_run = || first_run::default_folder().map(|folder| folder.join("token"));
         let file: PathBuf = named.or_else(first_run).context(NO_TOKEN)?;
-        let file = SecretFile::read(file).context(NO_TOKEN)?;
-        Ok(file.expose().into())
+        let file = SecretFile::read(file).map_err(|error| anyhow!(unread(&error)));
+        Ok(file.context(NO_TOKEN)?.expose().into())
+    }
+
+    /// Prints a list as it is wanted.
+    pub(crate) fn print_list(&self, columns: &[Column], items: &[Value]) {
+        if self.json {
+            output::data(format!("{:#}\n", json!(items)));
+        } else {
+            output::data(table(columns, items));
+        }
+    }
+
+    /// Prints one thing as it is wanted.
+    pub(crate) fn print_one(&self, columns: &[Column], item: &Value) {
+        if self.json {
+            output::data(format!("{item:#}\n"));
+        } else {
+            output::data(fields(columns, item));
+        }
     }
 }
 
@@ -165,6 +185,17 @@ impl AdminClient {
                 return Ok(items);
             }
         }
+    }
+}
+
+/// Why a credential's file has none. (The error's own text is that of the gate's secrets.)
+fn unread(error: &ConfigError) -> String {
+    match error {
+        ConfigError::SecretFileUnreadable { path, reason } => {
+            format!("cannot read {}: {reason}", path.display())
+        }
+        ConfigError::SecretFileEmpty { path } => format!("{} is empty", path.display()),
+        other => other.to_string(),
     }
 }
 

@@ -8,7 +8,7 @@ use portcullis_boundary::clock::{Clock, SystemClock};
 use serde_json::json;
 
 use super::operator::{OperatorArgs, encoded, text};
-use super::table::{Column, table};
+use super::table::Column;
 use crate::admin::api::Time;
 use crate::config;
 use crate::output::{self, Exit};
@@ -120,11 +120,7 @@ pub(crate) fn run(command: &RevokeCommand) -> anyhow::Result<Exit> {
                 .operator
                 .client()?
                 .list("/revocations", &[], usize::MAX)?;
-            if args.operator.json {
-                output::data(format!("{:#}\n", json!(list)));
-            } else {
-                output::data(table(&COLUMNS, &list));
-            }
+            args.operator.print_list(&COLUMNS, &list);
         }
         RevokeCommand::Withdraw(args) => {
             let path = format!("/revocations/{}", encoded(&args.id));

@@ -2,10 +2,9 @@
 
 use clap::{Args, Subcommand};
 use http::Method;
-use serde_json::json;
 
 use super::operator::{OperatorArgs, encoded};
-use super::table::{Column, fields, table};
+use super::table::Column;
 use crate::output::{self, Exit};
 
 /// The commands about live sessions.
@@ -60,20 +59,12 @@ pub(crate) fn run(command: &SessionsCommand) -> anyhow::Result<Exit> {
                 .operator
                 .client()?
                 .list("/sessions", &query, usize::MAX)?;
-            if args.operator.json {
-                output::data(format!("{:#}\n", json!(list)));
-            } else {
-                output::data(table(&LISTED, &list));
-            }
+            args.operator.print_list(&LISTED, &list);
         }
         SessionsCommand::Show(args) => {
             let path = format!("/sessions/{}", encoded(&args.id));
             let session = args.operator.client()?.ask(Method::GET, &path, &[], None)?;
-            if args.operator.json {
-                output::data(format!("{session:#}\n"));
-            } else {
-                output::data(fields(&SHOWN, &session));
-            }
+            args.operator.print_one(&SHOWN, &session);
         }
         SessionsCommand::Kick(args) => {
             let path = format!("/sessions/{}", encoded(&args.id));

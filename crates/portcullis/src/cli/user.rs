@@ -5,7 +5,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::operator::{OperatorArgs, encoded};
-use super::table::{Column, fields, table};
+use super::table::Column;
 use crate::output::{self, Exit};
 
 /// The commands about users.
@@ -71,19 +71,15 @@ pub(crate) fn run(command: &UserCommand) -> anyhow::Result<Exit> {
         UserCommand::Put(args) => {
             let body = json!({ "active": !args.disabled, "scopes": args.scope });
             let user = ask(&args.operator, Method::PUT, &args.subject, Some(&body))?;
-            show(&args.operator, &user);
+            args.operator.print_one(&COLUMNS, &user);
         }
         UserCommand::Ls(args) => {
             let users = args.operator.client()?.list("/users", &[], usize::MAX)?;
-            if args.operator.json {
-                output::data(format!("{:#}\n", json!(users)));
-            } else {
-                output::data(table(&COLUMNS, &users));
-            }
+            args.operator.print_list(&COLUMNS, &users);
         }
         UserCommand::Show(args) => {
             let user = ask(&args.operator, Method::GET, &args.subject, None)?;
-            show(&args.operator, &user);
+            args.operator.print_one(&COLUMNS, &user);
         }
         UserCommand::Disable(args) => {
             let body = json!({ "active": false });
@@ -111,14 +107,6 @@ fn ask(
 ) -> anyhow::Result<Value> {
     let path = format!("/users/{}", encoded(subject));
     operator.client()?.ask(method, &path, &[], body)
-}
-
-fn show(operator: &OperatorArgs, user: &Value) {
-    if operator.json {
-        output::data(format!("{user:#}\n"));
-    } else {
-        output::data(fields(&COLUMNS, user));
-    }
 }
 
 const COLUMNS: [Column; 5] = [

@@ -238,6 +238,12 @@ pub(crate) struct Session {
     pub(crate) notice: Option<At<String>>,
     /// At most how much before its credential expires a session ends, drawn anew for each.
     pub(crate) expiry_jitter: Option<At<String>>,
+    /// How often those are asked again about a live session who can only be asked: introspection, a
+    /// call-out, the accounts of Firebase. 60s by default where there are any; `off` for never. The
+    /// gate keeps the credential in memory for it.
+    pub(crate) recheck: Option<At<String>>,
+    /// For how long nobody may be able to answer; then the session ends. By default it lives on.
+    pub(crate) recheck_silence: Option<At<String>>,
     /// How long the client may be silent before it is pinged.
     pub(crate) ping: Option<At<String>>,
     /// How long an end may fail to take what it is sent; 60s by default.
@@ -280,6 +286,12 @@ pub(crate) struct Limits {
     pub(crate) handshakes: Option<At<String>>,
     /// Refused credentials of one address, as `100/m`.
     pub(crate) failed_handshakes: Option<At<String>>,
+    /// WebSocket handshakes of one address, over all gates that share the ledger. Each then costs a
+    /// question to the ledger.
+    pub(crate) shared_handshakes: Option<At<String>>,
+    /// Refused credentials of one address, over all gates that share the ledger. Each arrival then
+    /// costs a question to the ledger.
+    pub(crate) shared_failed_handshakes: Option<At<String>>,
     /// Open connections, those of sessions among them; by default as many as the process may open
     /// files for, and 50000 at most.
     pub(crate) connections: Option<At<i64>>,

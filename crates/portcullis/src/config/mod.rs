@@ -16,6 +16,7 @@ mod outside;
 mod paths;
 mod problem;
 mod read;
+mod recheck;
 mod responses;
 mod routes;
 mod scalar;
@@ -232,6 +233,7 @@ fn build(builder: &mut Builder, file: &file::File, overrides: &Overrides) -> Opt
     );
     let shared = SharedPlan {
         caps: shared::caps(builder, file),
+        limits: shared::limits(builder, &file.limits),
         signer,
     };
     let listeners = if overrides.listeners.is_empty() {
@@ -248,7 +250,7 @@ fn build(builder: &mut Builder, file: &file::File, overrides: &Overrides) -> Opt
     let mut policies = routes.iter().map(|route| &route.policy);
     let has_tickets = policies.any(|policy| policy.reads(CarrierKind::Ticket));
     let is_needed =
-        has_api || has_keys || has_tickets || !shared.caps.is_empty() || !logins.is_empty();
+        has_api || has_keys || has_tickets || shared.needs_ledger() || !logins.is_empty();
     let folder = overrides.state_folder.as_deref();
     let ledger = ledger::build(builder, file.ledger.as_ref(), is_needed, folder);
     let bus = ledger::build_bus(builder, file.bus.as_ref(), file.ledger.as_ref());

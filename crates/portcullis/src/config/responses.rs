@@ -157,7 +157,13 @@ fn upstreams(
     let (url, speaks_websocket) = match (&sources.script, sources.answers) {
         (Some(script), _) => return Ok((Arc::new(Mock::new(script.clone())), None)),
         (None, Answers::Scenes) => return Ok((Arc::new(Mock::new(Script::builtin())), None)),
-        (None, Answers::Service { url, speaks_websocket }) => (url, *speaks_websocket),
+        (
+            None,
+            Answers::Service {
+                url,
+                speaks_websocket,
+            },
+        ) => (url, *speaks_websocket),
     };
     let token = sources.token.map(|file| file.expose().into());
     let credential = token.map(|token| UpstreamCredential::bearer(&token));
@@ -214,7 +220,11 @@ fn preparation(builder: &mut Builder, table: &file::Responses) -> Option<Prepara
         file::JoinInstructions::WhenMissing => JoinInstructions::WhenMissing,
     };
     let template = template(builder, table)?;
-    Some(preparation.with_headers(headers).with_template(template, join))
+    Some(
+        preparation
+            .with_headers(headers)
+            .with_template(template, join),
+    )
 }
 
 fn rule(alias: &file::Alias) -> Result<AliasRule, ConfigError> {

@@ -18,7 +18,7 @@ use super::logins::{self, Plans};
 use super::problem::Problem;
 use super::scalar::Names;
 use super::verifiers::{Recipe, Recipes, Shape};
-use super::{callout, suggest, upstreams, values};
+use super::{callout, recheck, suggest, upstreams, values};
 use crate::assertion::Signer;
 use crate::login::LoginPlan;
 
@@ -47,7 +47,7 @@ pub(super) fn build(
         let login = login(builder, route, verifiers, logins);
         let carriers = carriers(builder, route, login.as_deref());
         let auth = auth(builder, route, span, verifiers, carriers.clone(), required);
-        let terms = terms(builder, &route.session, &codes);
+        let mut terms = terms(builder, &route.session, &codes);
         let upstream = upstreams::build(builder, route).map(|mut upstream| {
             upstream.carriers = carriers;
             let wants_assertion = route.assertion.as_ref().is_some_and(|wants| wants.value);
@@ -56,7 +56,13 @@ pub(super) fn build(
             upstream
         });
         let authority = callout::build(builder, route);
-        let policy = auth.map(|auth| policy(builder, route, auth, codes));
+        let recheck = recheck::build(builder, route, auth.as_ref(), authority.as_ref());
+        terms.recheck = recheck.every;
+        terms.recheck_silence = recheck.silence;
+        let policy = auth.map(|auth| {
+            let policy = policy(builder, route, auth, codes);
+            policy.keeping_credentials(terms.recheck.is_some())
+        });
         Some(Route {
             pattern: pattern?,
             policy: Arc::new(policy?),

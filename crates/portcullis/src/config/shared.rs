@@ -10,14 +10,24 @@ use super::file;
 use super::problem::Problem;
 use crate::assertion::Signer;
 use crate::places::SharedCaps;
+use crate::rates::SharedLimits;
 
 /// What a gate shares with others.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SharedPlan {
     /// The caps that all gates count together, by the name of the route.
     pub(crate) caps: SharedCaps,
+    /// The rates of one address that all gates count together.
+    pub(crate) limits: SharedLimits,
     /// Who signs what the gate says of an identity.
     pub(crate) signer: Option<Arc<Signer>>,
+}
+
+impl SharedPlan {
+    /// Whether anything of it is kept in a ledger.
+    pub(super) fn needs_ledger(&self) -> bool {
+        !self.caps.is_empty() || self.limits != SharedLimits::default()
+    }
 }
 
 /// The caps of a file.
@@ -37,6 +47,14 @@ pub(super) fn caps(builder: &mut Builder, file: &file::File) -> SharedCaps {
         }
     }
     caps
+}
+
+/// The rates of a file.
+pub(super) fn limits(builder: &mut Builder, written: &file::Limits) -> SharedLimits {
+    SharedLimits {
+        handshakes: builder.rate(written.shared_handshakes.as_ref(), None),
+        failed_handshakes: builder.rate(written.shared_failed_handshakes.as_ref(), None),
+    }
 }
 
 /// The signer of a file; one is needed where a route wants assertions.

@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use super::*;
 
 mod logins;
+mod recheck;
 mod verifiers;
 
 /// The key set of RFC 7517, appendix A.1, as far as it is signed with.

@@ -102,7 +102,8 @@ pub(crate) fn target(
         }
         UpstreamUrl::Unix(path) => (Target::Unix(path), String::new()),
         UpstreamUrl::Responses(answers) => {
-            let bridge = responses::plain(outside, &answers, token).map_err(|error| error.to_string());
+            let bridge =
+                responses::plain(outside, &answers, token).map_err(|error| error.to_string());
             (bridge?, String::new())
         }
         UpstreamUrl::Host {

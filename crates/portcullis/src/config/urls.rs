@@ -239,9 +239,10 @@ fn responses(url: &str) -> Result<UpstreamUrl, BadUpstreamUrl> {
             speaks_websocket: scheme.starts_with("ws"),
             url: format!("{scheme}://{authority}{base_path}"),
         })),
-        UpstreamUrl::Unix(_) | UpstreamUrl::Echo | UpstreamUrl::Demo | UpstreamUrl::Responses(_) => {
-            Err(bad())
-        }
+        UpstreamUrl::Unix(_)
+        | UpstreamUrl::Echo
+        | UpstreamUrl::Demo
+        | UpstreamUrl::Responses(_) => Err(bad()),
     }
 }
 

@@ -27,7 +27,7 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// The tickets of a ledger that may not be open yet. Its clones are the same.
 ///
 /// As a verifier it takes the ticket away whatever comes of it: one that is shown in the wrong place
-/// was overheard, or is about to be.
+/// was overheard, or is about to be. Only who asks what would be said of it leaves it where it is.
 #[derive(Clone, Default)]
 pub(crate) struct LedgerTickets(Arc<OnceLock<Arc<dyn Ledger>>>);
 
@@ -79,7 +79,7 @@ impl LedgerTickets {
         }
     }
 
-    async fn consume(&self, secret: &str, now: Timestamp) -> Result<Ticket, Rejection> {
+    async fn find(&self, secret: &str, stays: bool, now: Timestamp) -> Result<Ticket, Rejection> {
         let unknown = Rejection::Invalid(InvalidReason::UnknownToken);
         let hash: SecretHash = match secret.parse::<Secret>() {
             Ok(secret) => secret.hash(),
@@ -89,7 +89,11 @@ impl LedgerTickets {
             retry_after: ASK_AGAIN,
         };
         let ledger = self.0.get().ok_or_else(|| away.clone())?;
-        match ledger.consume_ticket(hash, now).await {
+        let found = match stays {
+            true => ledger.find_ticket(hash, now).await,
+            false => ledger.consume_ticket(hash, now).await,
+        };
+        match found {
             Ok(found) => found.ok_or(unknown),
             Err(error) => {
                 tracing::warn!(target: "portcullis::ledger", %error, "a ticket cannot be looked up");
@@ -119,10 +123,12 @@ impl Verifier for LedgerTickets {
         place: Place<'_>,
         now: Timestamp,
     ) -> Result<Identity, Rejection> {
-        let ticket = self.consume(credential.expose(), now).await?;
+        let Place { is_rehearsal, .. } = place;
+        let ticket = self.find(credential.expose(), is_rehearsal, now).await?;
         let bound = Place {
             route: &ticket.route,
             origin: ticket.origin.as_deref(),
+            is_rehearsal,
         };
         if bound != place {
             return Err(Rejection::Invalid(InvalidReason::UnknownToken));

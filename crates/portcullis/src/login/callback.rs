@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use http::header::SET_COOKIE;
 use http::{HeaderMap, Request, Response, StatusCode};
+use portcullis_boundary::Peer;
 use portcullis_boundary::clock::Timestamp;
 use portcullis_ledger::{LedgerError, LoginState, SecretHash};
 use portcullis_verifiers::login::{CallbackAnswer, LoggedIn, LoginCookie};
@@ -12,12 +13,14 @@ use super::begin::{provider_failed, state_hash};
 use super::cookies;
 use super::desk::{LoginDesk, ledger_failed, parameter};
 use super::plan::LoginPlan;
+use super::revoker::LoginRecord;
 
 impl LoginDesk {
     pub(super) async fn call_back(
         &self,
         plan: &LoginPlan,
         request: &Request<Bytes>,
+        peer: &Peer,
         now: Timestamp,
     ) -> Response<Bytes> {
         let query = request.uri().query().unwrap_or_default().as_bytes();
@@ -26,6 +29,7 @@ impl LoginDesk {
             Ok(None) => {
                 let login = plan.name();
                 tracing::warn!(target: "portcullis::login", login, "a callback of no login that has begun");
+                self.refused(plan, peer, "it did not begin in this browser");
                 let text = "This login did not begin in this browser, or it took too long.";
                 let (status, title) = (StatusCode::BAD_REQUEST, "Not logged in");
                 return answers::again(status, title, text, &plan.path());
@@ -37,6 +41,7 @@ impl LoginDesk {
             let error: String = error.chars().take(64).collect();
             let login = plan.name();
             tracing::warn!(target: "portcullis::login", login, ?error, "the provider logs nobody in");
+            self.refused(plan, peer, &format!("the provider says {error:?}"));
             let text = "Who knows you did not log you in.";
             let (status, title) = (StatusCode::FORBIDDEN, "Not logged in");
             return answers::again(status, title, text, &plan.path());
@@ -50,9 +55,12 @@ impl LoginDesk {
         let finished = plan.provider().finish(answer, &begun.nonce, verifier, now);
         let who = match finished.await {
             Ok(who) => who,
-            Err(error) => return provider_failed(plan, &error),
+            Err(error) => {
+                self.refused(plan, peer, &error.to_string());
+                return provider_failed(plan, &error);
+            }
         };
-        match self.welcome(plan, who, request.headers(), now).await {
+        match self.welcome(plan, who, request.headers(), peer, now).await {
             Ok(cookie) => {
                 let mut response = answers::go_on(&begun.return_path);
                 let (name, life) = (plan.cookies().login(), plan.lifetime());
@@ -86,6 +94,7 @@ impl LoginDesk {
         plan: &LoginPlan,
         who: LoggedIn,
         headers: &HeaderMap,
+        peer: &Peer,
         now: Timestamp,
     ) -> Result<LoginCookie, LedgerError> {
         let before = cookies::find(headers, plan.cookies().login());
@@ -93,10 +102,29 @@ impl LoginDesk {
             self.end(&before, "logged in anew", now).await?;
         }
         let cookie = LoginCookie::generate();
-        let subject = who.subject.clone();
+        let (subject, issuer) = (who.subject.clone(), who.issuer.clone());
         let id = self.logins().keep(plan, who, &cookie, now).await?;
         tracing::info!(target: "portcullis::login", login = plan.name(), %subject, credential_id = %id, "logged in");
+        self.record(LoginRecord {
+            outcome: "logged_in",
+            subject: Some(&subject),
+            issuer: Some(&issuer),
+            credential_id: Some(&id),
+            address: peer.address(),
+            detail: plan.name(),
+        });
         Ok(cookie)
+    }
+
+    fn refused(&self, plan: &LoginPlan, peer: &Peer, why: &str) {
+        self.record(LoginRecord {
+            outcome: "login_refused",
+            subject: None,
+            issuer: None,
+            credential_id: None,
+            address: peer.address(),
+            detail: &format!("{}: {why}", plan.name()),
+        });
     }
 
     /// Ends the login of a cookie, if there is one.

@@ -15,7 +15,7 @@ use portcullis_ledger::{Ledger, LedgerError, Login, NewRevocation};
 use super::answers;
 use super::kept::{LedgerLogins, belongings};
 use super::plan::LoginPlan;
-use super::revoker::Revoker;
+use super::revoker::{LoginRecord, Revoker};
 
 /// Serves the pages of all logins.
 pub(crate) struct LoginDesk {
@@ -67,7 +67,7 @@ impl LoginDesk {
                 let plan = plans.iter().find(|plan| plan.name() == name)?;
                 match page {
                     None if is_get => self.begin(plan, request, peer, now).await,
-                    Some("callback") if is_get => self.call_back(plan, request, now).await,
+                    Some("callback") if is_get => self.call_back(plan, request, peer, now).await,
                     Some("backchannel") if is_post => self.backchannel(plan, request, now).await,
                     None | Some("callback" | "backchannel") => answers::wrong_method(),
                     Some(_) => return None,
@@ -127,7 +127,20 @@ impl LoginDesk {
             note: note.into(),
             until: Some(ends_at),
         };
-        self.revoker.revoke(revocation).await
+        self.revoker.revoke(revocation).await?;
+        self.record(LoginRecord {
+            outcome: "logged_out",
+            subject: Some(&login.subject),
+            issuer: Some(&login.issuer),
+            credential_id: Some(&login.id),
+            address: None,
+            detail: note,
+        });
+        Ok(())
+    }
+
+    pub(super) fn record(&self, record: LoginRecord<'_>) {
+        self.revoker.record(record);
     }
 }
 

@@ -34,4 +34,4 @@ mod tests;
 pub(crate) use self::desk::LoginDesk;
 pub(crate) use self::kept::LedgerLogins;
 pub(crate) use self::plan::{BadLogin, LoginPlan};
-pub(crate) use self::revoker::StateRevoker;
+pub(crate) use self::revoker::{LoginRecord, StateRevoker};

@@ -1,5 +1,7 @@
-//! Taking back what rests on a login.
+//! What a login has to do with the rest of the program: what rests on it is taken back, and what
+//! became of it is recorded.
 
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock, Weak};
 
 use portcullis_gateway::{Gate, Later};
@@ -7,11 +9,31 @@ use portcullis_ledger::{LedgerError, NewRevocation};
 
 use crate::state::State;
 
-/// Takes credentials back.
+/// Something that happened to a login.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LoginRecord<'a> {
+    /// `logged_in`, `logged_out`, or `login_refused`.
+    pub(crate) outcome: &'static str,
+    /// Whose login, where that is known.
+    pub(crate) subject: Option<&'a str>,
+    /// Who says so.
+    pub(crate) issuer: Option<&'a str>,
+    /// The public name of the login.
+    pub(crate) credential_id: Option<&'a str>,
+    /// Where the browser is, where one asked.
+    pub(crate) address: Option<IpAddr>,
+    /// For operators.
+    pub(crate) detail: &'a str,
+}
+
+/// Takes credentials back, and records what happens to logins.
 pub(crate) trait Revoker: Send + Sync {
     /// Keeps `revocation`, and ends the sessions that it covers, on every gate. When it cannot be kept,
     /// those of this gate end none the less.
     fn revoke(&self, revocation: NewRevocation) -> Later<'_, Result<(), LedgerError>>;
+
+    /// Puts `record` into the audit log. It does not wait.
+    fn record(&self, record: LoginRecord<'_>);
 }
 
 /// Revokes by a state and a gate that may not be there yet.
@@ -40,5 +62,12 @@ impl Revoker for StateRevoker {
             }
             kept.map(drop)
         })
+    }
+
+    fn record(&self, record: LoginRecord<'_>) {
+        // Before there is a state nobody can log in.
+        if let Some((state, _)) = self.0.get() {
+            state.audit().login(&record);
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! The audit log: a record of every decision, every end of a session, and every change by operators.
+//! The audit log: a record of every decision, every end of a session, every login, and every change
+//! by operators.
 //!
 //! The gate's threads only put records into a queue; somebody else writes them. While the ledger does
 //! not answer the queue keeps the latest, and what is dropped is counted
@@ -8,14 +9,15 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use portcullis_boundary::{Identity, SessionId};
 use portcullis_boundary::clock::{Clock, SystemClock};
+use portcullis_boundary::{Identity, SessionId};
 use portcullis_gateway::{Decided, Observer, SessionEnd};
 use portcullis_ledger::{AuditEntry, AuditKind, AuditLog, SqlLedger};
 use portcullis_responses::TurnReport;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
+use crate::login::LoginRecord;
 use crate::turns;
 
 /// Records that wait to be written. Its clones are the same.
@@ -73,6 +75,17 @@ impl AuditQueue {
             entry.tokens_out = Some(usage.output);
         }
         name(&mut entry, by);
+        self.put(entry);
+    }
+
+    /// Records what happened to somebody's login.
+    pub(crate) fn login(&self, record: &LoginRecord<'_>) {
+        let mut entry = self.entry(AuditKind::Login, record.outcome);
+        entry.subject = record.subject.map(Into::into);
+        entry.issuer = record.issuer.map(Into::into);
+        entry.credential_id = record.credential_id.map(Into::into);
+        entry.address = record.address;
+        entry.detail = Some(record.detail.into());
         self.put(entry);
     }
 

@@ -44,7 +44,10 @@ impl Window {
     fn left(self, budget: Budget, now: Timestamp) -> Option<Duration> {
         // A clock that was set back must not make a window longer than it is.
         let passed = now.since(self.since);
-        budget.period.checked_sub(passed).filter(|left| !left.is_zero())
+        budget
+            .period
+            .checked_sub(passed)
+            .filter(|left| !left.is_zero())
     }
 }
 
@@ -54,7 +57,12 @@ impl Spending {
     /// # Errors
     ///
     /// How long to wait when it has not; or when there is no room to count one more.
-    pub(crate) fn check(&self, subject: &str, budget: Budget, now: Timestamp) -> Result<(), Duration> {
+    pub(crate) fn check(
+        &self,
+        subject: &str,
+        budget: Budget,
+        now: Timestamp,
+    ) -> Result<(), Duration> {
         let mut windows = self.lock();
         match windows.get(subject) {
             Some(window) => match window.left(budget, now) {

@@ -54,6 +54,10 @@ impl CalloutAuthority {
 }
 
 impl Authority for CalloutAuthority {
+    fn is_polled(&self) -> bool {
+        true
+    }
+
     async fn authorise(&self, identity: &Identity, arrival: &Arrival) -> Result<(), Refusal> {
         let answer = self.ask(question(identity, arrival).to_string()).await;
         let no_answer = |error: AskError| {

@@ -35,6 +35,9 @@
 //!
 //! # Deployment caveat
 //!
+//! Both [are polled](portcullis_boundary::Verifier::is_polled): a gate asks them again about live
+//! sessions, in the same words, so a question is no sign of somebody who enters.
+//!
 //! Each arrival waits for the service, and none enters while it is down. It must be as near and as
 //! available as the gate. By `POST` it sees credentials: whoever can read its logs must not find them.
 

@@ -108,6 +108,10 @@ impl Verifier for Callout {
     fn vouches_for(&self, identity: &Identity) -> bool {
         self.asks.expected.vouches_for(identity)
     }
+
+    fn is_polled(&self) -> bool {
+        true
+    }
 }
 
 impl Asks {

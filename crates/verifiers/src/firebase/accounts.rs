@@ -32,6 +32,12 @@ pub trait AccountState: Send + Sync {
         subject: &str,
         now: Timestamp,
     ) -> impl Future<Output = Result<Option<Account>, LookupUnavailable>> + Send;
+
+    /// Whether its answers change, so that live sessions must be asked about again; see
+    /// [`Verifier::is_polled`](portcullis_boundary::Verifier::is_polled).
+    fn is_polled(&self) -> bool {
+        true
+    }
 }
 
 /// Asks nobody: every account is good.
@@ -45,5 +51,9 @@ impl AccountState for NoAccountState {
             disabled: false,
             valid_since: None,
         }))
+    }
+
+    fn is_polled(&self) -> bool {
+        false
     }
 }

@@ -8,8 +8,9 @@
 //! 3. **Account**, where an [`AccountState`] is asked: there is one, it is not disabled, and it was not
 //!    signed out of everything after `auth_time`.
 //!
-//! Without an `AccountState` a token counts until it expires, an hour at most, whatever became of its
-//! account.
+//! With an `AccountState` that changes, live sessions are asked about again
+//! ([`Verifier::is_polled`](portcullis_boundary::Verifier::is_polled)). Without one a token counts
+//! until it expires, an hour at most, whatever became of its account.
 //!
 //! # Deployment caveat
 //!

@@ -152,6 +152,10 @@ impl<A: AccountState> Verifier for Firebase<A> {
     fn vouches_for(&self, identity: &Identity) -> bool {
         Verifier::vouches_for(&self.jwks, identity)
     }
+
+    fn is_polled(&self) -> bool {
+        self.accounts.is_polled()
+    }
 }
 
 impl<A> fmt::Debug for Firebase<A> {

@@ -19,8 +19,9 @@
 //!
 //! # Deployment caveat
 //!
-//! A token that was revoked counts as long as its good answer is remembered. An answer without `exp`
-//! gives sessions that do not end by themselves: give the route a longest life.
+//! A token that was revoked counts as long as its good answer is remembered, and for a live session
+//! until somebody asks again: the verifier [is polled](portcullis_boundary::Verifier::is_polled). An
+//! answer without `exp` gives sessions that do not end by themselves: give the route a longest life.
 
 mod verifier;
 

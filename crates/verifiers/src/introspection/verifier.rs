@@ -133,6 +133,10 @@ impl Verifier for Introspection {
     fn vouches_for(&self, identity: &Identity) -> bool {
         self.asks.expected.vouches_for(identity)
     }
+
+    fn is_polled(&self) -> bool {
+        true
+    }
 }
 
 impl Asks {

@@ -23,7 +23,7 @@ use portcullis_verifiers::login::LoginCookie;
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
-use crate::login::revoker::Revoker;
+use crate::login::revoker::{LoginRecord, Revoker};
 use crate::login::{LedgerLogins, LoginDesk, LoginPlan};
 
 pub(super) const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
@@ -50,6 +50,8 @@ pub(super) struct Browser {
 pub(super) struct Revoked {
     pub(super) all: Mutex<Vec<NewRevocation>>,
     pub(super) is_away: AtomicBool,
+    /// What was recorded, in words.
+    pub(super) records: Mutex<Vec<String>>,
 }
 
 impl Revoker for Revoked {
@@ -63,6 +65,13 @@ impl Revoker for Revoked {
             Ok(())
         };
         Box::pin(async { answer })
+    }
+
+    fn record(&self, record: LoginRecord<'_>) {
+        let subject = record.subject.unwrap_or("-");
+        let line = format!("{} {subject}: {}", record.outcome, record.detail);
+        let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
+        records.push(line);
     }
 }
 

@@ -86,6 +86,33 @@ async fn a_state_counts_once_in_its_browser_at_its_callback_and_in_time() {
 }
 
 #[tokio::test]
+async fn what_happens_to_a_login_is_recorded() {
+    let house = House::new().await;
+    let mut browser = Browser::default();
+    let callback = house.go(&mut browser, "/").await;
+    house.get(&mut Browser::default(), &callback).await;
+    house.get(&mut browser, &callback).await;
+    let refused = "/.portcullis/login/people/callback?error=access_denied&state=";
+    let callback = house.go(&mut browser, "/").await;
+    let state = query(&callback, "state");
+    house.get(&mut browser, &format!("{refused}{state}")).await;
+    // Whoever logs in anew has left the login before.
+    let callback = house.go(&mut browser, "/").await;
+    house.get(&mut browser, &callback).await;
+    let records = house.revoked.records.lock();
+    assert_eq!(
+        *records.unwrap_or_else(PoisonError::into_inner),
+        [
+            "login_refused -: people: it did not begin in this browser",
+            "logged_in ada: people",
+            "login_refused -: people: the provider says \"access_denied\"",
+            "logged_out ada: logged in anew",
+            "logged_in ada: people",
+        ]
+    );
+}
+
+#[tokio::test]
 async fn a_browser_may_begin_several_logins_at_once() {
     let house = House::new().await;
     let mut browser = Browser::default();

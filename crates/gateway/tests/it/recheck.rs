@@ -1,0 +1,360 @@
+//! Live sessions about which somebody can only be asked.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use portcullis_boundary::carrier::Carriers;
+use portcullis_boundary::clock::Timestamp;
+use portcullis_boundary::refusal::InvalidReason;
+use portcullis_boundary::{Credential, Identity, Rejection, Verifier};
+use portcullis_gateway::Services;
+use portcullis_testing::TestAuthority;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::support::{Setup, Socket, TestGate, required_with, within};
+
+/// Says of each token what it is told to, and may change its mind.
+#[derive(Clone)]
+struct Fickle(Arc<Inner>);
+
+struct Inner {
+    answers: Mutex<HashMap<String, Result<Identity, Rejection>>>,
+    /// When it was asked about what.
+    asked: Mutex<Vec<(Instant, String)>>,
+    /// How many are being asked now, and were at most.
+    asking: Mutex<(usize, usize)>,
+    /// Whether it answers, about any token but those that begin with `quick`.
+    open: watch::Sender<bool>,
+}
+
+impl Fickle {
+    fn new() -> Self {
+        Self(Arc::new(Inner {
+            answers: Mutex::default(),
+            asked: Mutex::default(),
+            asking: Mutex::default(),
+            open: watch::Sender::new(true),
+        }))
+    }
+
+    fn says(&self, token: &str, answer: Result<Identity, Rejection>) {
+        let mut answers = self.0.answers.lock().expect("no panic");
+        answers.insert(token.to_owned(), answer);
+    }
+
+    fn times_asked(&self, token: &str) -> usize {
+        let asked = self.0.asked.lock().expect("no panic");
+        asked.iter().filter(|(_, about)| about == token).count()
+    }
+
+    /// Waits until it was asked about `token` so often.
+    async fn is_asked(&self, token: &str, times: usize) {
+        within(async {
+            while self.times_asked(token) < times {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        })
+        .await;
+    }
+
+    fn most_at_once(&self) -> usize {
+        self.0.asking.lock().expect("no panic").1
+    }
+}
+
+/// Counts one who is being asked, until it is dropped.
+struct Asking<'a>(&'a Inner);
+
+impl<'a> Asking<'a> {
+    fn begin(inner: &'a Inner) -> Self {
+        let (now, most) = &mut *inner.asking.lock().expect("no panic");
+        *now += 1;
+        *most = (*most).max(*now);
+        Self(inner)
+    }
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        self.0.asking.lock().expect("no panic").0 -= 1;
+    }
+}
+
+impl Verifier for Fickle {
+    fn name(&self) -> &str {
+        "fickle"
+    }
+
+    async fn verify(&self, credential: &Credential, _: Timestamp) -> Result<Identity, Rejection> {
+        let token = credential.expose().to_owned();
+        let _asking = Asking::begin(&self.0);
+        let asked = (Instant::now(), token.clone());
+        self.0.asked.lock().expect("no panic").push(asked);
+        let mut open = self.0.open.subscribe();
+        let answers = |open: &bool| *open || token.starts_with("quick");
+        open.wait_for(answers).await.expect("it is kept");
+        let answers = self.0.answers.lock().expect("no panic");
+        answers
+            .get(&token)
+            .cloned()
+            .unwrap_or(Err(Rejection::Invalid(InvalidReason::Inactive)))
+    }
+
+    fn is_polled(&self) -> bool {
+        true
+    }
+}
+
+fn setup(verifier: &Fickle, every: Duration) -> Setup {
+    let auth = required_with(Arc::new(verifier.clone()), Carriers::default());
+    let mut setup = Setup::new(auth);
+    setup.policy = setup.policy.keeping_credentials(true);
+    setup.terms.recheck = Some(every);
+    setup
+}
+
+fn ada() -> Result<Identity, Rejection> {
+    Ok(Identity::new("ada"))
+}
+
+fn away() -> Result<Identity, Rejection> {
+    Err(Rejection::Unavailable {
+        retry_after: Duration::from_secs(1),
+    })
+}
+
+async fn enter(gate: &TestGate, token: &str) -> (String, Socket) {
+    let bearer = format!("Bearer {token}");
+    let (answer, socket) = gate.handshake(&[("authorization", &bearer)]).await;
+    assert_eq!(answer.status, 101, "{}", answer.text);
+    let id = answer.header("portcullis-session").expect("a name");
+    (id.to_owned(), socket)
+}
+
+async fn renew(gate: &TestGate, id: &str, token: &str) {
+    let request = format!(
+        "POST /.portcullis/session/{id}/refresh HTTP/1.1\r\nhost: {}\r\n\
+         authorization: Bearer {token}\r\ncontent-length: 0\r\n\r\n",
+        gate.address
+    );
+    let (answer, _) = gate.send(&request).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+}
+
+async fn echoes(socket: &mut Socket) {
+    socket.frame(1, b"still here").await;
+    assert_eq!(socket.next().await.expect("an echo").payload, b"still here");
+}
+
+async fn closed(socket: &mut Socket) -> (u16, String) {
+    socket.next().await.expect("a close").close()
+}
+
+const OFTEN: Duration = Duration::from_millis(20);
+
+#[tokio::test]
+async fn a_session_whose_authority_changes_its_mind_ends_and_the_others_do_not() {
+    for (answer, code, reason) in [
+        (
+            Err(Rejection::Invalid(InvalidReason::Inactive)),
+            4004,
+            "revoked",
+        ),
+        (Err(Rejection::AccountDisabled), 4004, "account_disabled"),
+        (Err(Rejection::KeyUnknown), 4001, "key_unknown"),
+        (Ok(Identity::new("eve")), 4004, "revoked"),
+    ] {
+        let verifier = Fickle::new();
+        verifier.says("a", ada());
+        verifier.says("b", Ok(Identity::new("bob")));
+        let gate = setup(&verifier, OFTEN).start();
+        let (_, mut ada) = enter(&gate, "a").await;
+        let (_, mut bob) = enter(&gate, "b").await;
+        verifier.is_asked("a", 3).await;
+        echoes(&mut ada).await;
+        verifier.says("a", answer);
+        assert_eq!(closed(&mut ada).await, (code, reason.to_owned()));
+        echoes(&mut bob).await;
+    }
+}
+
+#[tokio::test]
+async fn while_nobody_answers_a_session_lives_on_and_is_asked_about_again() {
+    let verifier = Fickle::new();
+    verifier.says("a", ada());
+    let gate = setup(&verifier, OFTEN).start();
+    let (_, mut socket) = enter(&gate, "a").await;
+    verifier.says("a", away());
+    verifier.is_asked("a", 10).await;
+    echoes(&mut socket).await;
+    verifier.says("a", Err(Rejection::Revoked));
+    assert_eq!(closed(&mut socket).await, (4004, "revoked".into()));
+}
+
+#[tokio::test]
+async fn a_silence_that_is_too_long_ends_it_and_says_to_come_back() {
+    let verifier = Fickle::new();
+    verifier.says("a", ada());
+    let mut setup = setup(&verifier, OFTEN);
+    setup.terms.recheck_silence = Some(Duration::from_millis(300));
+    let gate = setup.start();
+    let (_, mut socket) = enter(&gate, "a").await;
+    // Longer than the silence that is borne, and somebody answers.
+    let asked = verifier.times_asked("a");
+    verifier.is_asked("a", asked + 25).await;
+    echoes(&mut socket).await;
+    verifier.says("a", away());
+    assert_eq!(closed(&mut socket).await, (1013, "keys_unavailable".into()));
+}
+
+#[tokio::test]
+async fn a_question_that_is_never_answered_is_a_silence() {
+    let verifier = Fickle::new();
+    verifier.says("a", ada());
+    let mut setup = setup(&verifier, OFTEN);
+    setup.terms.recheck_silence = Some(Duration::from_millis(300));
+    let gate = setup.start();
+    let (_, mut socket) = enter(&gate, "a").await;
+    verifier.0.open.send_replace(false);
+    assert_eq!(closed(&mut socket).await, (1013, "keys_unavailable".into()));
+}
+
+#[tokio::test]
+async fn a_renewed_session_is_asked_about_with_its_fresh_credential() {
+    let verifier = Fickle::new();
+    verifier.says("old", ada());
+    verifier.says("new", ada());
+    let gate = setup(&verifier, OFTEN).start();
+    let (id, mut socket) = enter(&gate, "old").await;
+    verifier.is_asked("old", 2).await;
+    renew(&gate, &id, "new").await;
+    // The old one is rotated away, and nobody minds.
+    verifier.says("old", Err(Rejection::Revoked));
+    let asked = verifier.times_asked("new");
+    verifier.is_asked("new", asked + 3).await;
+    echoes(&mut socket).await;
+    verifier.says("new", Err(Rejection::Revoked));
+    assert_eq!(closed(&mut socket).await, (4004, "revoked".into()));
+}
+
+#[tokio::test]
+async fn an_answer_about_what_a_session_rested_on_before_ends_nobody() {
+    let verifier = Fickle::new();
+    verifier.says("old", ada());
+    verifier.says("quick", ada());
+    let gate = setup(&verifier, OFTEN).start();
+    let (id, mut socket) = enter(&gate, "old").await;
+    verifier.0.open.send_replace(false);
+    let asked = verifier.times_asked("old");
+    verifier.is_asked("old", asked + 1).await;
+    renew(&gate, &id, "quick").await;
+    verifier.says("old", Err(Rejection::Revoked));
+    verifier.0.open.send_replace(true);
+    let asked = verifier.times_asked("quick");
+    verifier.is_asked("quick", asked + 3).await;
+    echoes(&mut socket).await;
+}
+
+#[tokio::test]
+async fn an_authority_that_changes_its_mind_about_rights_ends_it_too() {
+    let verifier = Fickle::new();
+    verifier.says("a", ada());
+    let authority = TestAuthority::new().polled();
+    let services = Services {
+        authority: Some(Arc::new(authority.clone())),
+        ..Services::default()
+    };
+    let gate = setup(&verifier, OFTEN).start_with(services);
+    let (_, mut socket) = enter(&gate, "a").await;
+    verifier.is_asked("a", 3).await;
+    echoes(&mut socket).await;
+    authority.disown("ada");
+    assert_eq!(closed(&mut socket).await, (4003, "not_owner".into()));
+}
+
+#[tokio::test]
+async fn an_end_that_the_authority_moves_is_the_sessions_end() {
+    let verifier = Fickle::new();
+    let until = |left: Duration| {
+        let now =
+            portcullis_boundary::clock::Clock::now(&portcullis_boundary::clock::SystemClock::new());
+        let end = now.after(left);
+        Ok(Identity::new("ada").expires_at(end, end))
+    };
+    verifier.says("a", until(Duration::from_secs(600)));
+    let gate = setup(&verifier, OFTEN).start();
+    let (_, mut socket) = enter(&gate, "a").await;
+    verifier.says("a", until(Duration::from_millis(400)));
+    assert_eq!(closed(&mut socket).await, (4001, "expired".into()));
+}
+
+#[tokio::test]
+async fn where_the_route_does_not_want_it_nobody_is_asked_again() {
+    let verifier = Fickle::new();
+    verifier.says("a", ada());
+    let mut setup = setup(&verifier, OFTEN);
+    setup.terms.recheck = None;
+    let gate = setup.start();
+    let (_, mut socket) = enter(&gate, "a").await;
+    tokio::time::sleep(OFTEN * 5).await;
+    echoes(&mut socket).await;
+    assert_eq!(verifier.times_asked("a"), 1);
+}
+
+#[tokio::test]
+async fn many_sessions_that_opened_together_are_not_asked_about_together() {
+    let verifier = Fickle::new();
+    verifier.says("a", ada());
+    let (sessions, every) = (200, Duration::from_secs(1));
+    let gate = setup(&verifier, every).start();
+    let mut sockets = Vec::new();
+    for _ in 0..sessions {
+        sockets.push(enter(&gate, "a").await);
+    }
+    let opened = Instant::now();
+    verifier.is_asked("a", sessions * 3).await;
+    let asked = verifier.0.asked.lock().expect("no panic");
+    let rechecks = asked.iter().skip(sessions);
+    let mut in_each_tenth = HashMap::new();
+    for (at, _) in rechecks {
+        let tenth = at.duration_since(opened).as_millis() / 100;
+        *in_each_tenth.entry(tenth).or_insert(0_usize) += 1;
+    }
+    // Evenly it would be 20, or 23 with what comes early; all at once it would be 200.
+    let most = in_each_tenth.values().max().copied().unwrap_or_default();
+    assert!(most <= 100, "{in_each_tenth:?}");
+}
+
+#[tokio::test]
+async fn a_slow_authority_has_no_more_questions_than_its_gate_may_ask_and_each_gets_its_turn() {
+    let verifier = Fickle::new();
+    let sessions = 200;
+    for number in 0..sessions {
+        verifier.says(&number.to_string(), ada());
+    }
+    let gate = setup(&verifier, OFTEN).start();
+    let mut sockets = Vec::new();
+    for number in 0..sessions {
+        sockets.push(enter(&gate, &number.to_string()).await.1);
+    }
+    verifier.0.open.send_replace(false);
+    // As many as may be, and everybody else waits.
+    within(async {
+        while verifier.most_at_once() < 64 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await;
+    tokio::time::sleep(OFTEN * 5).await;
+    assert_eq!(verifier.most_at_once(), 64);
+    for number in 0..sessions {
+        verifier.says(&number.to_string(), Err(Rejection::Revoked));
+    }
+    verifier.0.open.send_replace(true);
+    for socket in &mut sockets {
+        assert_eq!(closed(socket).await, (4004, "revoked".into()));
+    }
+    assert_eq!(verifier.most_at_once(), 64);
+}
