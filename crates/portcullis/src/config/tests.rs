@@ -9,6 +9,7 @@ use super::*;
 
 mod logins;
 mod recheck;
+mod responses;
 mod verifiers;
 
 /// The key set of RFC 7517, appendix A.1, as far as it is signed with.
@@ -29,6 +30,8 @@ fn folder() -> TempDir {
     put("blank.txt", " \n");
     put("not.pem", "no PEM at all\n");
     put("keys.json", KEYS);
+    put("template.json", r#"{"include": [], "instructions": "Be kind."}"#);
+    put("scenes.toml", "[[scene]]\nsteps = [{ text = \"Hello.\" }]\n");
     put("oct.json", r#"{"keys": [{"kty": "oct", "k": "c2VjcmV0"}]}"#);
     folder
 }
