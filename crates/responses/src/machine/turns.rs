@@ -20,7 +20,7 @@ pub(super) struct Running {
     pub(super) stage: Stage,
     /// How long its message was.
     pub(super) bytes: usize,
-    /// How long its request is, with all that it goes on from.
+    /// How long its request is, with all that it goes on from; before it is prepared, about.
     pub(super) request_bytes: usize,
 }
 
@@ -107,8 +107,11 @@ impl Machine {
             id,
             frame,
             models,
+            previous,
             is_warm_up,
         } = waiting;
+        let history = previous.and_then(|id| self.chain.find(&id));
+        let request_bytes = frame.len() + history.map_or(0, History::bytes);
         let ask = Ask {
             asked: models.asked().clone(),
             mapped: models.mapped().clone(),
@@ -126,7 +129,7 @@ impl Machine {
             id,
             turn,
             bytes: frame.len(),
-            request_bytes: 0,
+            request_bytes,
             stage: Stage::Asking { frame, since: now },
         });
         if is_allowed {
