@@ -5,7 +5,7 @@ use portcullis_boundary::{Refusal, RefusalKind};
 
 use super::chain::{History, Lane};
 use super::lanes::{Queued, Waiting, Work};
-use super::terms::MOST_IN_FLIGHT;
+use super::terms::{MOST_IN_FLIGHT, MOST_OUTPUT};
 use super::{Action, Ask, Machine, Remembers, Request, TurnId};
 use crate::event::{ClientEvent, Fault};
 use crate::json::Text;
@@ -153,7 +153,7 @@ impl Machine {
                 let keeps = started
                     .history
                     .as_ref()
-                    .map_or(0, |_| self.rules.terms.chain_bytes);
+                    .map_or(0, |_| self.rules.terms.chain_bytes.min(MOST_OUTPUT));
                 if let Some(running) = self.running.get_mut(place) {
                     running.turn.keep_output(keeps);
                     running.stage = Stage::Started(started);
