@@ -19,6 +19,10 @@ impl History {
         self.segments.push(segment);
     }
 
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     pub(super) fn segments(&self) -> impl Iterator<Item = &Segment> {
         self.segments.iter()
     }

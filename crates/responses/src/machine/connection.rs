@@ -157,6 +157,7 @@ impl Machine {
                 id: self.next_turn(),
                 frame: frame.clone(),
                 models: self.rules.preparation.models(&create.fields),
+                previous: create.fields.string("previous_response_id").map(Into::into),
                 is_warm_up: is_warm_up(&create.fields),
             }),
         };

@@ -36,6 +36,7 @@ pub(super) struct Waiting {
     pub(super) id: TurnId,
     pub(super) frame: Text,
     pub(super) models: Models,
+    pub(super) previous: Option<Box<str>>,
     pub(super) is_warm_up: bool,
 }
 

@@ -157,6 +157,9 @@ pub(super) const MOST_NAMES: usize = 32;
 /// How many turns may wait on one connection.
 pub(super) const MOST_QUEUED: usize = 64;
 
+/// How many bytes of output a turn gathers for the chain; with more, its response is not remembered.
+pub(super) const MOST_OUTPUT: usize = 8 << 20;
+
 fn within(
     name: &'static str,
     time: Duration,

@@ -5,7 +5,7 @@ use portcullis_boundary::{Refusal, RefusalKind};
 
 use super::chain::{History, Lane};
 use super::lanes::{Queued, Waiting, Work};
-use super::terms::MOST_IN_FLIGHT;
+use super::terms::{MOST_IN_FLIGHT, MOST_OUTPUT};
 use super::{Action, Ask, Machine, Remembers, Request, TurnId};
 use crate::event::{ClientEvent, Fault};
 use crate::json::Text;
@@ -20,7 +20,7 @@ pub(super) struct Running {
     pub(super) stage: Stage,
     /// How long its message was.
     pub(super) bytes: usize,
-    /// How long its request is, with all that it goes on from.
+    /// How long its request is, with all that it goes on from; before it is prepared, about.
     pub(super) request_bytes: usize,
 }
 
@@ -107,8 +107,11 @@ impl Machine {
             id,
             frame,
             models,
+            previous,
             is_warm_up,
         } = waiting;
+        let history = previous.and_then(|id| self.chain.find(&id));
+        let request_bytes = frame.len() + history.map_or(0, History::bytes);
         let ask = Ask {
             asked: models.asked().clone(),
             mapped: models.mapped().clone(),
@@ -126,7 +129,7 @@ impl Machine {
             id,
             turn,
             bytes: frame.len(),
-            request_bytes: 0,
+            request_bytes,
             stage: Stage::Asking { frame, since: now },
         });
         if is_allowed {
@@ -150,7 +153,7 @@ impl Machine {
                 let keeps = started
                     .history
                     .as_ref()
-                    .map_or(0, |_| self.rules.terms.chain_bytes);
+                    .map_or(0, |_| self.rules.terms.chain_bytes.min(MOST_OUTPUT));
                 if let Some(running) = self.running.get_mut(place) {
                     running.turn.keep_output(keeps);
                     running.stage = Stage::Started(started);

@@ -82,8 +82,8 @@ async fn what_cannot_be_reached_or_does_not_answer_is_told_as_the_servers_error(
     let quiet = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let silent = format!("http://{}/", quiet.local_addr().unwrap());
     let short = Timeouts {
-        head: Duration::from_millis(100),
-        connect: Duration::from_millis(100),
+        head: Duration::from_millis(300),
+        connect: Duration::from_millis(300),
         ..timeouts()
     };
     let late: Arc<dyn DynUpstream> = Arc::new(HttpUpstream::new(&silent, short).unwrap());
@@ -157,7 +157,7 @@ async fn a_stream_without_any_event_is_a_failed_response_with_number_0() {
 async fn an_upstream_that_falls_silent_fails_the_turn_and_comments_are_no_silence() {
     let begun = response("resp_1", &[]);
     let times = Timeouts {
-        silence: Duration::from_millis(400),
+        silence: Duration::from_secs(1),
         ..timeouts()
     };
     let upstream = Upstream::playing([
@@ -176,7 +176,7 @@ async fn an_upstream_that_falls_silent_fails_the_turn_and_comments_are_no_silenc
 
     let gate = Arc::new(tokio::sync::Semaphore::new(0));
     let mut reply = Reply::events(&begun[..1]);
-    for _ in 0..4 {
+    for _ in 0..5 {
         reply = reply
             .with(Part::Gate(Arc::clone(&gate)))
             .with(Part::Bytes(": thinking\n\n".into()));
@@ -187,8 +187,8 @@ async fn an_upstream_that_falls_silent_fails_the_turn_and_comments_are_no_silenc
     let server = Gate::before(client).await;
     let mut client = Client::connect(server.address).await;
     client.send(&create(&json!("x"))).await;
-    let mut ticks = tokio::time::interval(Duration::from_millis(150));
-    for _ in 0..4 {
+    let mut ticks = tokio::time::interval(Duration::from_millis(300));
+    for _ in 0..5 {
         ticks.tick().await;
         gate.add_permits(1);
     }

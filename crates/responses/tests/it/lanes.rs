@@ -137,6 +137,28 @@ fn what_finds_no_room_to_wait_is_refused_with_429() {
 }
 
 #[test]
+fn while_requests_under_way_are_as_long_as_may_be_no_other_begins() {
+    let terms = Terms::default()
+        .with_message_bytes(10_000)
+        .and_then(|terms| terms.with_pending_bytes(10_000))
+        .unwrap();
+    let mut simulation = Simulation::with(Rules {
+        terms,
+        ..Rules::default()
+    });
+    let long = response("resp_1", &[user(&"x".repeat(9_000))]);
+    simulation.turn(&create(&json!("x".repeat(2_000))), &long);
+    for lane in ["a", "b", "c"] {
+        let mut fork = on(lane, "fork");
+        fork["previous_response_id"] = "resp_1".into();
+        simulation.receive(&fork);
+    }
+    assert_eq!(simulation.started.len(), 2);
+    simulation.fail(simulation.last_started(), &Failure::Ended);
+    assert_eq!(simulation.started.len(), 3);
+}
+
+#[test]
 fn the_answer_to_a_turn_that_cannot_be_waits_for_the_turn_before_it() {
     let mut simulation = Simulation::new();
     simulation.receive(&on("a", "a1"));

@@ -10,7 +10,7 @@ use portcullis_responses::mock::{Mock, Script};
 use portcullis_responses::upstream::{HttpUpstream, UpstreamCredential};
 use portcullis_responses::{
     AliasRule, Aliases, Case, ForwardedHeaders, JoinInstructions, Preparation, Rules, Sockets,
-    Template, Terminal, Terms, Transport,
+    Template, Terminal, Terms, Transport, TurnReport,
 };
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -193,7 +193,7 @@ async fn a_warm_up_prompt_reaches_the_upstream_byte_for_byte_once() {
 #[tokio::test]
 async fn lanes_interleave_and_their_turns_do_not_wait_for_each_other() {
     let gate = Gate::before(mock(
-        "[[scene]]\nuser = \"slow\"\nsteps = [{ wait_ms = 300 }, { text = \"slow\" }]\n[[scene]]\nsteps = [{ text = \"quick\" }]",
+        "[[scene]]\nuser = \"slow\"\nsteps = [{ wait_ms = 700 }, { text = \"slow\" }]\n[[scene]]\nsteps = [{ text = \"quick\" }]",
     ))
     .await;
     let mut client = Client::connect(gate.address).await;
@@ -295,41 +295,56 @@ async fn a_connection_to_the_upstream_is_used_again() {
 #[tokio::test]
 async fn an_upstream_is_left_within_100_milliseconds_of_its_client() {
     let begun = response("r", &[]);
-    let silent = || Reply::events(&begun[..1]).with(Part::Silence);
-    let upstream = Upstream::playing([silent(), silent(), silent()]).await;
+    let silent = Reply::events(&begun[..1]).with(Part::Silence);
+    let upstream = Upstream::playing(vec![silent; 9]).await;
     let gate = Gate::before(http(&upstream.url())).await;
-    for (count, has_closed) in [(1, true), (2, false)] {
-        let mut client = Client::connect(gate.address).await;
-        client.send(&create(&json!("x"))).await;
-        client.next().await;
-        let left = Instant::now();
-        if has_closed {
-            client.socket.close(None).await.unwrap();
+    let mut left = 0;
+    for way in [Leaving::Close, Leaving::Drop, Leaving::Post] {
+        // The quickest of three: the machine may be busy with something else.
+        let mut quickest = Duration::MAX;
+        for _ in 0..3 {
+            left += 1;
+            quickest = quickest.min(leave(way, &gate, &upstream, left).await);
         }
-        drop(client);
-        upstream.left(count).await;
-        let took = left.elapsed();
-        assert!(took < Duration::from_millis(100), "{took:?}");
+        assert!(quickest < Duration::from_millis(100), "{quickest:?}");
     }
-    let reports = gate.books.reports(2).await;
-    assert!(
-        reports
-            .iter()
-            .all(|report| report.terminal == Terminal::Cancelled)
-    );
+    let reports = gate.books.reports(left).await;
+    let is_cancelled = |report: &TurnReport| report.terminal == Terminal::Cancelled;
+    assert!(reports.iter().all(is_cancelled));
+    assert_eq!(reports[8].transport, Transport::Http);
+}
 
-    let answer = reqwest::Client::new()
-        .post(gate.url())
-        .body(r#"{"model":"m","input":"x","stream":true}"#)
-        .send();
-    let mut answer = answer.await.unwrap();
-    answer.chunk().await.unwrap();
-    let left = Instant::now();
-    drop(answer);
-    upstream.left(3).await;
-    assert!(left.elapsed() < Duration::from_millis(100));
-    let reports = gate.books.reports(3).await;
-    assert_eq!(reports[2].transport, Transport::Http);
+#[derive(Clone, Copy)]
+enum Leaving {
+    Close,
+    Drop,
+    Post,
+}
+
+/// How long it takes until the upstream is left for the `left`th time, by a client that leaves while it
+/// is silent.
+async fn leave(way: Leaving, gate: &Gate, upstream: &Upstream, left: usize) -> Duration {
+    let since = match way {
+        Leaving::Close | Leaving::Drop => {
+            let mut client = Client::connect(gate.address).await;
+            client.send(&create(&json!("x"))).await;
+            client.next().await;
+            let since = Instant::now();
+            if matches!(way, Leaving::Close) {
+                client.socket.close(None).await.expect("closed");
+            }
+            since
+        }
+        Leaving::Post => {
+            let request = reqwest::Client::new().post(gate.url());
+            let body = r#"{"model":"m","input":"x","stream":true}"#;
+            let mut answer = request.body(body).send().await.expect("an answer");
+            answer.chunk().await.expect("an event");
+            Instant::now()
+        }
+    };
+    upstream.left(left).await;
+    since.elapsed()
 }
 
 #[tokio::test]
@@ -387,11 +402,11 @@ async fn while_the_model_thinks_the_client_hears_json() {
 async fn the_connections_limit_is_told_and_then_it_is_closed() {
     let rules = Rules {
         terms: Terms::default()
-            .with_lifetime(Duration::from_millis(300))
+            .with_lifetime(Duration::from_secs(1))
             .unwrap(),
         ..Rules::default()
     };
-    let script = "[[scene]]\nsteps = [{ wait_ms = 500 }, { text = \"hi\" }]";
+    let script = "[[scene]]\nsteps = [{ wait_ms = 1300 }, { text = \"hi\" }]";
     let gate = Gate::with(rules, mock(script), Sockets::Bridged).await;
     let mut client = Client::connect(gate.address).await;
     let events = client.ask(&create(&json!("x"))).await;
@@ -409,7 +424,7 @@ async fn the_connections_limit_is_told_and_then_it_is_closed() {
 #[tokio::test]
 async fn a_drain_lets_turns_end_and_closes_with_1012() {
     let gate = Gate::before(mock(
-        "[[scene]]\nsteps = [{ wait_ms = 200 }, { text = \"hi\" }]",
+        "[[scene]]\nsteps = [{ wait_ms = 500 }, { text = \"hi\" }]",
     ))
     .await;
     let mut busy = Client::connect(gate.address).await;
