@@ -30,8 +30,14 @@ fn folder() -> TempDir {
     put("blank.txt", " \n");
     put("not.pem", "no PEM at all\n");
     put("keys.json", KEYS);
-    put("template.json", r#"{"include": [], "instructions": "Be kind."}"#);
-    put("scenes.toml", "[[scene]]\nsteps = [{ text = \"Hello.\" }]\n");
+    put(
+        "template.json",
+        r#"{"include": [], "instructions": "Be kind."}"#,
+    );
+    put(
+        "scenes.toml",
+        "[[scene]]\nsteps = [{ text = \"Hello.\" }]\n",
+    );
     put("oct.json", r#"{"keys": [{"kty": "oct", "k": "c2VjcmV0"}]}"#);
     folder
 }

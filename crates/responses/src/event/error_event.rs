@@ -97,10 +97,16 @@ impl ErrorEvent {
             .and_then(|status| status.get().parse().ok())
             .filter(|status| (400..=599).contains(status));
         let status = told.unwrap_or_else(|| status_of(&error));
-        Self {
+        let event = Self {
             status,
             error,
             headers: Vec::new(),
+        };
+        if status == 429 {
+            // A stream does not say when to come back, and codex, if nobody does, never does.
+            event.with_header("retry-after", COME_BACK)
+        } else {
+            event
         }
     }
 
@@ -174,6 +180,9 @@ impl ErrorEvent {
         Some(raw(&headers))
     }
 }
+
+/// After how many seconds to come back where the upstream only said "later".
+const COME_BACK: &str = "1";
 
 /// The headers of an upstream's answer that a client can do something with.
 fn is_told(name: &str) -> bool {

@@ -210,7 +210,7 @@ impl<'a> Writer<'a> {
         let told = json!({
             "usage": {
                 "input_tokens": usage.input,
-                "input_tokens_details": { "cached_tokens": usage.cached },
+                "input_tokens_details": { "cached_tokens": usage.cached, "cache_write_tokens": 0 },
                 "output_tokens": usage.output,
                 "output_tokens_details": { "reasoning_tokens": usage.reasoning },
                 "total_tokens": usage.input + usage.output,

@@ -116,9 +116,9 @@ impl Bridge {
         B: Body<Data = Bytes> + Send,
         B::Error: fmt::Display,
     {
-        let path = request.uri().path().trim_end_matches('/');
+        let path = request.uri().path();
         let is_models = path.ends_with("/models");
-        if path.contains("/responses/") {
+        if !is_models && !path.ends_with("/responses") {
             return reply::not_found();
         }
         match (request.method(), is_models) {

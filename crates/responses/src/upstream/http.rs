@@ -21,7 +21,8 @@ use crate::prepare::without_socket_betas;
 pub struct Timeouts {
     /// To be connected to: 10 seconds.
     pub connect: Duration,
-    /// From then until its answer begins: 120 seconds, as models may think before their first event.
+    /// Until its answer begins, being connected to among it: 120 seconds, as models may think before
+    /// their first event.
     pub head: Duration,
     /// Between any two pieces of its answer, comments among them: 300 seconds.
     pub silence: Duration,
@@ -106,7 +107,7 @@ impl HttpUpstream {
             .post(self.url.clone())
             .headers(headers)
             .body(call.body);
-        let time = self.timeouts.connect + self.timeouts.head;
+        let time = self.timeouts.head;
         let response = tokio::time::timeout(time, request.send())
             .await
             .map_err(|_| Failure::HeadTimeout)?

@@ -93,7 +93,7 @@ impl SocketUpstream {
             true,
             Some(connector),
         ));
-        let time = self.timeouts.connect + self.timeouts.head;
+        let time = self.timeouts.head;
         match tokio::time::timeout(time, connect).await {
             Err(_) => Err(Failure::HeadTimeout),
             Ok(Ok((socket, _))) => Ok(socket),

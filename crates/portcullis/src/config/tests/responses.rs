@@ -52,7 +52,10 @@ fn a_route_to_models_is_a_service_that_waits_for_its_model() {
 
 #[test]
 fn the_token_for_the_upstream_is_the_bridges_and_is_added_to_no_request_of_a_client() {
-    let text = models("").replace("verifiers", "upstream_token_file = \"secret.txt\"\nverifiers");
+    let text = models("").replace(
+        "verifiers",
+        "upstream_token_file = \"secret.txt\"\nverifiers",
+    );
     let settings = read(&text).expect("nothing is wrong");
     assert!(settings.gate.routes[0].upstream.authorization.is_none());
 }
@@ -60,18 +63,39 @@ fn the_token_for_the_upstream_is_the_bridges_and_is_added_to_no_request_of_a_cli
 #[test]
 fn each_wrong_thing_about_models_is_told_with_its_place_and_its_mend() {
     let cases = [
-        ("models_table_alone", route("[route.responses]\nwebsocket = true")),
-        ("models_without_a_host", models("").replace("https://models.example/v1", "unix:/models")),
+        (
+            "models_table_alone",
+            route("[route.responses]\nwebsocket = true"),
+        ),
+        (
+            "models_without_a_host",
+            models("").replace("https://models.example/v1", "unix:/models"),
+        ),
         ("models_over_ftp", models("").replace("https:", "ftp:")),
-        ("models_alias_pattern", models("aliases = [{ match = \"(\", kind = \"regex\", to = \"x\" }]")),
-        ("models_alias_kind", models("aliases = [{ match = \"a\", kind = \"sufix\", to = \"x\" }]")),
+        (
+            "models_alias_pattern",
+            models("aliases = [{ match = \"(\", kind = \"regex\", to = \"x\" }]"),
+        ),
+        (
+            "models_alias_kind",
+            models("aliases = [{ match = \"a\", kind = \"sufix\", to = \"x\" }]"),
+        ),
         ("models_forced_input", models("force = { input = [] }")),
         ("models_removed_stream", models("remove = [\"stream\"]")),
-        ("models_header_of_ours", models("forward_headers = [\"x-a\", \"connection\"]")),
-        ("models_two_instructions", models("instructions = \"a\"\ninstructions_file = \"token.txt\"")),
+        (
+            "models_header_of_ours",
+            models("forward_headers = [\"x-a\", \"connection\"]"),
+        ),
+        (
+            "models_two_instructions",
+            models("instructions = \"a\"\ninstructions_file = \"token.txt\""),
+        ),
         ("models_template", models("templates = [\"token.txt\"]")),
         ("models_scenes_alone", models("scenes = \"scenes.toml\"")),
-        ("models_scenes_broken", models("mock = \"inject\"\nscenes = \"token.txt\"")),
+        (
+            "models_scenes_broken",
+            models("mock = \"inject\"\nscenes = \"token.txt\""),
+        ),
         ("models_keepalive", models("keepalive = \"1ms\"")),
         ("models_message", models("max_message = \"1\"")),
         ("models_budget", models("budget = \"5 dollars\"")),
