@@ -33,6 +33,8 @@ mod session;
 mod standing;
 mod stream;
 mod tasks;
+mod trace;
+mod trail;
 mod upstream;
 mod worker;
 
@@ -45,3 +47,4 @@ pub use self::services::{
     Decided, Desk, IssuedTicket, Later, LiveFilter, LiveSession, NotRenewed, Observer, Services,
     SessionEnd, WantedTicket,
 };
+pub use self::trace::{Arrived, ClaimedTrace, Reaching, SessionTrace, Trace, TraceHeaders, Tracer};

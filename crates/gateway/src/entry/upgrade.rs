@@ -14,12 +14,13 @@ use tokio::time::Instant;
 use super::leaver::Leaver;
 use super::refuse::tell;
 use super::{Outcome, Then, delivery};
-use crate::config::Route;
+use crate::config::{Route, Upstream};
 use crate::gate::expiry_of;
 use crate::routes::Entry;
 use crate::session::{Asked, Driver, Facts, Opening, Seat};
 use crate::stream::Stream;
 use crate::tasks::Closer;
+use crate::trail::Trail;
 use crate::upstream::headers::{prepare, strip_hop_by_hop};
 use crate::upstream::{Accepted, DialError, HandshakeError, Offer, dial, open};
 use crate::worker::Worker;
@@ -35,6 +36,7 @@ pub(crate) struct Bridge {
     expires: Option<Instant>,
     upstream: Accepted,
     closer: Arc<Closer>,
+    trail: Trail,
 }
 
 impl Bridge {
@@ -46,6 +48,7 @@ impl Bridge {
         arrival: &Arrival,
         pass: Pass,
         upstream: Accepted,
+        trail: Trail,
     ) -> Self {
         let pass = pass.forget_claims(&route.policy);
         let expires = expiry_of(pass.identity(), &route.terms);
@@ -68,6 +71,7 @@ impl Bridge {
             expires,
             upstream,
             closer: Arc::clone(&worker.closer),
+            trail,
         }
     }
 
@@ -83,6 +87,7 @@ impl Bridge {
 
     /// The session, which relays `client` from now on.
     pub(crate) fn relay(self, client: Stream, from_client: Vec<u8>) -> Driver {
+        let trace = self.trail.opened(self.seat.id());
         Driver::new(Opening {
             pass: self.pass,
             seat: self.seat,
@@ -93,6 +98,7 @@ impl Bridge {
             upstream: self.upstream.stream,
             from_upstream: self.upstream.already,
             closer: self.closer,
+            trace,
         })
     }
 }
@@ -104,16 +110,18 @@ pub(super) async fn upgrade(
     entry: &Entry,
     arrival: Arrival,
     pass: Pass,
+    trail: Trail,
 ) -> Outcome {
-    let leaver = Leaver::new(&worker.shared.reporter, &entry.route, &arrival, &pass);
-    let reached = reach(worker, &entry.route, &arrival, &pass, Terms::AsOffered).await;
+    let (reporter, route) = (&worker.shared.reporter, &entry.route);
+    let leaver = Leaver::new(reporter, route, &arrival, &pass, &trail);
+    let reached = reach(worker, route, &arrival, &pass, Terms::AsOffered, &trail).await;
     leaver.stays();
     match reached {
         Ok(mut upstream) => {
-            let reporter = &worker.shared.reporter;
-            reporter.admitted(entry.route.policy.name(), &arrival, &pass);
+            reporter.admitted(route.policy.name(), &arrival, &pass, &trail);
             let mut response = answer(&mut upstream);
-            let bridge = Bridge::new(worker, &entry.route, hosts, &arrival, pass, upstream);
+            trail.answered(response.status());
+            let bridge = Bridge::new(worker, route, hosts, &arrival, pass, upstream, trail);
             name(response.headers_mut(), bridge.id());
             Outcome::Switch(response, Box::new(Then::Relay(bridge)))
         }
@@ -121,14 +129,14 @@ pub(super) async fn upgrade(
             let refused = Refused::from(response_refusal(response.status()));
             match delivery(entry, &arrival, &refused) {
                 Delivery::Denial => {
-                    let reporter = &worker.shared.reporter;
-                    reporter.admitted(entry.route.policy.name(), &arrival, &pass);
+                    reporter.admitted(route.policy.name(), &arrival, &pass, &trail);
+                    trail.answered(response.status());
                     Outcome::Answer(*response)
                 }
-                Delivery::Close(_) => tell(worker, entry, &arrival, refused),
+                Delivery::Close(_) => tell(worker, entry, &arrival, refused, &trail),
             }
         }
-        Err(Unreached::Failed(refusal)) => tell(worker, entry, &arrival, refusal.into()),
+        Err(Unreached::Failed(refusal)) => tell(worker, entry, &arrival, refusal.into(), &trail),
     }
 }
 
@@ -188,6 +196,7 @@ pub(super) async fn reach(
     arrival: &Arrival,
     pass: &Pass,
     terms: Terms,
+    trail: &Trail,
 ) -> Result<Accepted, Unreached> {
     let mut head = arrival.head_for(pass);
     prepare(&mut head, route, pass, arrival.peer());
@@ -198,17 +207,31 @@ pub(super) async fn reach(
             head.headers.insert("sec-websocket-protocol", protocol);
         }
     }
-    let target = &route.upstream.target;
-    let stream = dial(target, route.upstream.connect_timeout, &worker.tasks)
-        .await
-        .map_err(|error| Unreached::Failed(dial_refusal(&error)))?;
+    trail.reaching(&route.upstream, &mut head);
     let offer = Offer {
         head: &head,
         key: arrival.handshake_key().unwrap_or_default(),
     };
-    open(stream, offer, route.upstream.response_timeout)
+    let reached = shake_hands(worker, &route.upstream, offer).await;
+    trail.reached(match &reached {
+        Ok(_) => Ok(StatusCode::SWITCHING_PROTOCOLS),
+        Err(Unreached::Answered(response)) => Ok(response.status()),
+        Err(Unreached::Failed(refusal)) => Err(refusal),
+    });
+    reached
+}
+
+async fn shake_hands(
+    worker: &Worker,
+    upstream: &Upstream,
+    offer: Offer<'_>,
+) -> Result<Accepted, Unreached> {
+    let stream = dial(&upstream.target, upstream.connect_timeout, &worker.tasks)
         .await
-        .map_err(|error| unreached(error, route.upstream.authorization.is_some()))
+        .map_err(|error| Unreached::Failed(dial_refusal(&error)))?;
+    open(stream, offer, upstream.response_timeout)
+        .await
+        .map_err(|error| unreached(error, upstream.authorization.is_some()))
 }
 
 fn unreached(error: HandshakeError, credential_is_ours: bool) -> Unreached {

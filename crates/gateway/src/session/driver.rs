@@ -17,6 +17,7 @@ use crate::relay::with_scratch;
 use crate::report;
 use crate::stream::Stream;
 use crate::tasks::Closer;
+use crate::trace::SessionTrace;
 
 /// What a session opens with. There is none without a pass.
 pub(crate) struct Opening {
@@ -33,6 +34,7 @@ pub(crate) struct Opening {
     pub(crate) from_upstream: Vec<u8>,
     /// Closes both in the end.
     pub(crate) closer: Arc<Closer>,
+    pub(crate) trace: Option<Box<dyn SessionTrace>>,
 }
 
 /// Carries one session from its opening to its end. Dropping it cuts both sockets.
@@ -48,6 +50,7 @@ pub(crate) struct Driver {
     /// Armed for the machine's deadline or earlier; most traffic only moves the deadline back.
     timer: Option<Pin<Box<Sleep>>>,
     seat: Seat,
+    trace: Option<Box<dyn SessionTrace>>,
     _pass: Pass,
 }
 
@@ -66,6 +69,7 @@ impl Driver {
             pings: 0,
             timer: None,
             seat: opening.seat,
+            trace: opening.trace,
             _pass: opening.pass,
         }
     }
@@ -207,6 +211,7 @@ impl Driver {
             lived,
             bytes: [self.up.bytes(), self.down.bytes()],
             messages: [self.up.messages(), self.down.messages()],
+            trace: self.trace.as_deref(),
         });
     }
 }
