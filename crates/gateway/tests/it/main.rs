@@ -18,4 +18,5 @@ mod reload_and_drain;
 mod sessions;
 mod support;
 mod terms;
+mod traces;
 mod upstreams;
