@@ -11,6 +11,7 @@ use super::builder::Builder;
 use super::file;
 use super::otel::{self, OtelVariables};
 use super::problem::Problem;
+use super::values;
 use crate::traces::{BadHeaders, CollectorHeaders, TracesPlan};
 
 /// The traces of a file, and those of the environment where the file says nothing.
@@ -29,7 +30,10 @@ pub(super) fn build(
         builder.value(ratio, written)
     });
     let timeout = builder.some_time(at.value.timeout.as_ref());
-    let queue = builder.count(at.value.queue.as_ref());
+    let queue = at.value.queue.as_ref().and_then(|written| {
+        let mend = "write how many spans may wait, at least 1; 2048 is usual";
+        builder.take(values::count(written.value), written, mend)
+    });
     let plan = base(builder, at, environment)?;
     if let Some(written) = &at.value.headers_file
         && !is_secret(&plan.url)

@@ -145,7 +145,7 @@ pub(super) fn target(target: &Target, path: &str) -> Vec<KeyValue> {
             };
             vec![
                 text(URL_FULL, &place),
-                text(SERVER_ADDRESS, host),
+                text(SERVER_ADDRESS, host.trim_matches(['[', ']'])),
                 KeyValue::new(SERVER_PORT, i64::from(port.unwrap_or(usual))),
             ]
         }

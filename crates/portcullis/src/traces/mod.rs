@@ -30,3 +30,6 @@ mod tracer;
 pub(crate) use self::headers::{BadHeaders, CollectorHeaders};
 pub(crate) use self::keep::{Traces, describe};
 pub(crate) use self::plan::TracesPlan;
+
+#[cfg(test)]
+mod tests;

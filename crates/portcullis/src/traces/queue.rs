@@ -161,3 +161,79 @@ pub(super) fn dropped(reason: &'static str, count: usize) {
 
 /// The most spans that are sent at once, as OpenTelemetry has it.
 const BATCH: usize = 512;
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry::trace::{Span as _, Tracer as _, TracerProvider as _};
+    use opentelemetry_sdk::trace::SdkTracerProvider;
+
+    use super::*;
+
+    /// A queue for `most`, with `count` spans behind each other.
+    fn queue(most: u32, count: usize) -> SpanQueue {
+        let queue = SpanQueue::new(NonZeroU32::new(most).expect("some"));
+        put(&queue, 0..count);
+        queue
+    }
+
+    fn put(queue: &SpanQueue, numbers: std::ops::Range<usize>) {
+        let provider = SdkTracerProvider::builder()
+            .with_span_processor(queue.clone())
+            .build();
+        let tracer = provider.tracer("tests");
+        numbers.for_each(|number| tracer.start(number.to_string()).end());
+    }
+
+    fn names(queue: &SpanQueue) -> Vec<usize> {
+        let waiting = queue.waiting();
+        let numbers = waiting.iter().map(|span| span.name.parse());
+        numbers.collect::<Result<_, _>>().expect("numbers")
+    }
+
+    #[test]
+    fn when_it_is_full_the_latest_are_kept() {
+        let queue = queue(3, 5);
+        assert_eq!(names(&queue), [2, 3, 4]);
+    }
+
+    #[test]
+    fn a_batch_that_nobody_took_goes_back_to_its_place() {
+        let queue = queue(10, 3);
+        let batch = queue.take().expect("a batch");
+        assert_eq!(batch.copy().len(), 3);
+        put(&queue, 3..5);
+        drop(batch);
+        assert_eq!(names(&queue), [0, 1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn a_batch_that_has_no_room_any_more_loses_its_oldest() {
+        let queue = queue(4, 3);
+        let batch = queue.take().expect("a batch");
+        put(&queue, 3..6);
+        drop(batch);
+        assert_eq!(names(&queue), [2, 3, 4, 5]);
+    }
+
+    #[test]
+    fn what_was_taken_or_given_up_does_not_come_back() {
+        let queue = queue(2000, BATCH + 1);
+        queue.take().expect("a batch").taken(0);
+        assert_eq!(names(&queue), [BATCH]);
+        queue.take().expect("the rest").given_up();
+        assert!(queue.take().is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_whole_batch_is_not_waited_for() {
+        let long = Duration::from_secs(3600);
+        let begun = tokio::time::Instant::now();
+        let queue = queue(2000, BATCH);
+        queue.gather(long).await;
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        queue.take().expect("a batch").taken(0);
+        put(&queue, 0..1);
+        queue.gather(long).await;
+        assert_eq!(begun.elapsed(), long);
+    }
+}
