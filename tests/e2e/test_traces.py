@@ -12,7 +12,7 @@ from websockets.sync.client import connect
 
 from support import configs, tokens
 from support.collector import PATH, Collector, Span
-from support.gate import run
+from support.gate import run, toml
 from support.process import eventually
 from support.raw import Raw, ask, request, upgrade
 from support.upstreams import echo_frames, free_port
@@ -38,10 +38,10 @@ def upstream(raw_upstream):
 
 @pytest.fixture
 def traced(gate, files, collector, upstream):
-    """A gate with traces; `traces` goes into `[traces]`, keyword arguments into the route."""
+    """A gate with traces; `traces` goes into `[traces]`, `top` beside it, and other keyword arguments into the route."""
 
-    def start(traces: dict | None = None, *, to: str = upstream.url, env: dict | None = None, **route):
-        top = {"traces": {"url": collector.url, **(traces or {})}, "admin": ADMIN}
+    def start(traces: dict | None = None, *, to: str = upstream.url, env: dict | None = None, top: dict | None = None, **route):
+        top = {"traces": {"url": collector.url, **(traces or {})}, "admin": ADMIN, **(top or {})}
         return gate(configs.base(files, to, top=top, **route), env=env)
 
     return start
@@ -194,14 +194,13 @@ def test_a_refusal_by_a_close_code_has_the_code_and_the_101(traced, collector):
     assert said["portcullis.refusal"] == "invalid_credential"
 
 
-def test_a_path_without_a_route_is_in_no_name(traced, collector, files, gate, upstream):
+def test_no_stranger_makes_the_name_of_a_span(collector, files, gate, upstream):
     config = configs.base(files, upstream.url, top={"traces": {"url": collector.url}})
     config["route"][0]["path"] = "/only"
     door = gate(config)
     assert get(door, "/nowhere") == 404
     assert ask(door.port, request("BREW", "/only", BEARER, host=door.authority)).status == 200
-    spans = {span.attributes["url.path"]: span for span in collector.wait(3, lambda span: "url.path" in span.attributes or span.kind == "client")
-             if span.kind == "server"}
+    spans = {span.attributes["url.path"]: span for span in collector.wait(3) if span.kind == "server"}
     nowhere, brewed = spans["/nowhere"], spans["/only"]
     assert nowhere.name == "GET" and "http.route" not in nowhere.attributes
     assert nowhere.attributes["portcullis.refusal"] == "resource_unknown"
@@ -276,8 +275,8 @@ def test_subjects_are_told_where_the_operator_says_so(traced, collector):
     assert server(spans).attributes["enduser.id"] == session(spans).attributes["enduser.id"] == "alice"
 
 
-def test_an_errand_is_a_span_by_its_own_path(traced, collector, tmp_path):
-    door = traced(carriers=["header", "ticket"])
+def test_an_errand_is_a_span_by_its_own_path(traced, collector):
+    door = traced(carriers=["header", "ticket"], top={"ledger": {"url": "sqlite::memory:"}})
     errand = request("POST", "/.portcullis/ticket?route=/a/b", BEARER, host=door.authority)
     assert ask(door.port, errand).status == 201
     [arrival] = collector.wait(1)
@@ -364,10 +363,10 @@ def test_without_traces_a_clients_own_goes_through(gate, files, upstream):
 def test_a_collector_that_is_away_keeps_nobody_waiting_and_is_told_later(traced, collector):
     door = traced()
     collector.service.stop()
+    began = time.monotonic()
     for _ in range(20):
-        began = time.monotonic()
         assert get(door) == 200
-        assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10, "an export takes as long"
     door.wait_record(lambda r: r.get("target") == "portcullis::traces", what="a warning")
     eventually(lambda: metric(door, "portcullis_collector_reachable") == 0.0, what="the metric")
     talk(door)
@@ -434,8 +433,8 @@ def test_a_collector_that_does_not_answer_holds_up_the_end_for_some_seconds_at_m
     collector.service.wait_asked(0, PATH)
     began = time.monotonic()
     door.process.signal(signal.SIGTERM)
-    assert door.process.wait(15) == 0
-    assert time.monotonic() - began < 8
+    assert door.process.wait(20) == 0
+    assert time.monotonic() - began < 10, "the export itself may take as long"
     [left] = [r["fields"] for r in trace_logs(door) if r["fields"]["message"].startswith("spans are left")]
     assert left["spans"] == 2
 
@@ -510,11 +509,11 @@ def test_another_collector_counts_after_a_restart_and_the_log_says_so(traced, co
 
 
 def test_a_file_that_is_wrong_is_told_with_its_place(files, tmp_path, upstream):
-    config = configs.base(files, upstream.url)
     path = tmp_path / "wrong.toml"
-    from support.gate import toml
-
-    path.write_text(toml(config) + '\n[traces]\nurl = "127.0.0.1:4318"\nsample_ratio = 2.0\nprotocol = "http/protobuf"\n')
-    checked = run("check", "--config", path)
-    assert checked.returncode == 1
-    assert "is not a collector's URL" in checked.stderr and "2 is not a share" in checked.stderr
+    path.write_text(toml(configs.base(files, upstream.url, top={"traces": {"url": "127.0.0.1:4318", "sample_ratio": 2.0}})))
+    line = path.read_text().splitlines().index("[traces]") + 2
+    for command in ("check", "serve"):
+        told = run(command, "--config", path)
+        assert told.returncode == 1
+        for problem, place in (("this is not a collector's URL", f"wrong.toml:{line}:7"), ("2 is not a share", f"wrong.toml:{line + 1}:16")):
+            assert problem in told.stderr and place in told.stderr, told.stderr

@@ -68,8 +68,12 @@ class Collector:
 
     def wait(self, count: int, found: Callable[[Span], bool] = lambda _span: True, timeout: float = 10) -> list[Span]:
         """Waits for so many spans of a kind, and insists that there are no more."""
-        spans = eventually(lambda: (spans := list(filter(found, self.spans()))) if len(list(filter(found, self.spans()))) >= count else None,
-                           timeout, what=f"{count} spans")
+
+        def enough() -> list[Span] | None:
+            spans = [span for span in self.spans() if found(span)]
+            return spans if len(spans) >= count else None
+
+        spans = eventually(enough, timeout, what=f"{count} spans")
         assert len(spans) == count, spans
         return spans
 
