@@ -17,7 +17,7 @@ const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// The trace of an arrival; nothing where nobody follows it. Its clones are the same, and the last one
 /// that is dropped ends it.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct Trail(Option<Arc<dyn Trace>>);
 
 impl Trail {

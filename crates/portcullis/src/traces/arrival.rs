@@ -35,7 +35,7 @@ struct State {
     span: Span,
     pattern: Option<String>,
     status: Option<StatusCode>,
-    /// Why it failed, if it did.
+    /// What failed that is not its client's fault.
     failure: Option<&'static str>,
 }
 
@@ -86,6 +86,17 @@ impl ArrivalSpan {
     }
 }
 
+impl State {
+    /// Keeps in mind what failed, unless its client is to blame. How it was told does not count: a close
+    /// code comes with a 101.
+    fn blame(&mut self, refusal: &Refusal) {
+        if refusal.status().is_server_error() {
+            let kind = refusal.kind().as_str();
+            self.failure.get_or_insert(kind);
+        }
+    }
+}
+
 impl Trace for ArrivalSpan {
     fn routed(&self, pattern: &dyn fmt::Display) {
         let state = &mut *self.state();
@@ -126,8 +137,7 @@ impl Trace for ArrivalSpan {
             None => span.set_attribute(KeyValue::new(names::OUTCOME, "admitted")),
             Some(refusal) => {
                 span.set_attributes(names::refusal(refusal));
-                let kind = refusal.kind().as_str();
-                state.failure.get_or_insert(kind);
+                state.blame(refusal);
             }
         }
         let told = decided
@@ -138,9 +148,7 @@ impl Trace for ArrivalSpan {
 
     fn reaching(&self, reaching: &Reaching<'_>) -> TraceHeaders {
         let state = &mut *self.state();
-        let builder =
-            SpanBuilder::from_name(names::known_method(reaching.method).unwrap_or("HTTP"))
-                .with_kind(SpanKind::Client);
+        let builder = SpanBuilder::from_name(self.method).with_kind(SpanKind::Client);
         let parent = Context::new().with_remote_span_context(state.span.span_context().clone());
         let mut span = self.tracer.build_with_context(builder, &parent);
         if span.is_recording() {
@@ -171,7 +179,7 @@ impl Trace for ArrivalSpan {
                 let kind = refusal.kind().as_str();
                 span.set_attribute(KeyValue::new(names::ERROR_TYPE, kind));
                 span.set_status(Status::error(names::cut(&refusal.detail().to_string())));
-                state.failure = Some(kind);
+                state.blame(refusal);
             }
         }
     }
@@ -203,12 +211,13 @@ impl Drop for ArrivalSpan {
             // Its client left first, or did not send what it had begun.
             upstream.set_attribute(KeyValue::new(names::ERROR_TYPE, "client_gone"));
         }
-        let Some(status) = state.status else { return };
         let span = &mut state.span;
-        span.set_attribute(KeyValue::new(names::STATUS, i64::from(status.as_u16())));
-        if status.is_server_error() {
-            let status_alone = || Cow::Owned(status.as_str().to_owned());
-            let kind = state.failure.map_or_else(status_alone, Cow::Borrowed);
+        if let Some(status) = state.status {
+            span.set_attribute(KeyValue::new(names::STATUS, i64::from(status.as_u16())));
+        }
+        let failed = state.status.filter(StatusCode::is_server_error);
+        let status_alone = || failed.map(|status| Cow::Owned(status.as_str().to_owned()));
+        if let Some(kind) = state.failure.map(Cow::Borrowed).or_else(status_alone) {
             span.set_attribute(KeyValue::new(names::ERROR_TYPE, kind));
             span.set_status(Status::error(""));
         }

@@ -79,28 +79,32 @@ fn whose_fault_a_status_is_depends_on_the_side() {
 }
 
 #[test]
-fn a_refusal_by_the_gates_own_fault_is_an_error_of_that_name() {
-    let (tracer, queue) = tracer(1.0);
-    let refusal = Refusal::new(RefusalKind::Overloaded).because("no room");
-    let arrival = tracer.arrived(&arrived(None));
-    arrival.decided(&Decided {
-        refusal: Some(&refusal),
-        status: Some(503),
-        ..admitted()
-    });
-    drop(arrival);
-    let spans = spans(&queue);
-    let [arrival] = &spans[..] else {
-        panic!("{spans:?}");
-    };
-    for (name, value) in [
-        ("error.type", "overloaded"),
-        ("portcullis.refusal", "overloaded"),
-        ("portcullis.recovery", "retry"),
-        ("portcullis.detail", "no room"),
-        ("http.response.status_code", "503"),
-    ] {
-        assert_eq!(said(arrival, name), value, "{name}");
+fn a_refusal_by_the_gates_own_fault_is_an_error_of_that_name_however_it_is_told() {
+    for (status, close_code, told) in [(Some(503), None, "503"), (None, Some(1013), "101")] {
+        let (tracer, queue) = tracer(1.0);
+        let refusal = Refusal::new(RefusalKind::Overloaded).because("no room");
+        let arrival = tracer.arrived(&arrived(None));
+        arrival.decided(&Decided {
+            refusal: Some(&refusal),
+            status,
+            close_code,
+            ..admitted()
+        });
+        drop(arrival);
+        let spans = spans(&queue);
+        let [arrival] = &spans[..] else {
+            panic!("{spans:?}");
+        };
+        assert!(matches!(arrival.status, Status::Error { .. }));
+        for (name, value) in [
+            ("error.type", "overloaded"),
+            ("portcullis.refusal", "overloaded"),
+            ("portcullis.recovery", "retry"),
+            ("portcullis.detail", "no room"),
+            ("http.response.status_code", told),
+        ] {
+            assert_eq!(said(arrival, name), value, "{name}");
+        }
     }
 }
 
