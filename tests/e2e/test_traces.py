@@ -26,9 +26,8 @@ ADMIN = {"listen": "127.0.0.1:0"}
 
 @pytest.fixture
 def collector():
-    collector = Collector()
-    yield collector
-    collector.service.stop()
+    with Collector() as collector:
+        yield collector
 
 
 @pytest.fixture
@@ -456,6 +455,17 @@ def test_the_headers_of_a_file_are_read_for_each_export(traced, collector, tmp_p
     assert second["x-tenant"] == f"theirs-{tokens.MARK}" and "authorization" not in second
 
 
+def test_a_collector_over_tls_must_be_one_that_the_system_trusts(traced, certs):
+    with Collector(certs) as collector:
+        door = traced({"url": collector.url})
+        assert get(door) == 200
+        [warning] = eventually(lambda: trace_logs(door), what="a warning")
+        assert "certificate" in warning["fields"]["error"] and collector.exports() == []
+        trusting = traced({"url": collector.url}, env={"SSL_CERT_FILE": str(certs.ca)})
+        assert get(trusting) == 200
+        collector.wait(2)
+
+
 # The environment ---------------------------------------------------------------------------------------------------------
 
 
@@ -475,19 +485,18 @@ def test_the_usual_variables_are_enough(gate, files, collector, upstream):
 
 
 def test_the_file_goes_before_the_environment(traced, collector):
-    elsewhere = Collector()
-    env = {
-        "OTEL_EXPORTER_OTLP_ENDPOINT": elsewhere.url,
-        "OTEL_EXPORTER_OTLP_HEADERS": f"authorization={tokens.MARK}",
-        "OTEL_SERVICE_NAME": "other",
-        "OTEL_TRACES_SAMPLER": "always_off",
-    }
-    door = traced({"service_name": "own", "sample_ratio": 1.0}, env=env)
-    assert get(door) == 200
-    assert {span.resource["service.name"] for span in collector.wait(2)} == {"own"}
-    assert "authorization" not in collector.exports()[0].headers, "it is for another collector"
-    assert elsewhere.exports() == []
-    elsewhere.service.stop()
+    with Collector() as elsewhere:
+        env = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": elsewhere.url,
+            "OTEL_EXPORTER_OTLP_HEADERS": f"authorization={tokens.MARK}",
+            "OTEL_SERVICE_NAME": "other",
+            "OTEL_TRACES_SAMPLER": "always_off",
+        }
+        door = traced({"service_name": "own", "sample_ratio": 1.0}, env=env)
+        assert get(door) == 200
+        assert {span.resource["service.name"] for span in collector.wait(2)} == {"own"}
+        assert "authorization" not in collector.exports()[0].headers, "it is for another collector"
+        assert elsewhere.exports() == []
 
 
 def test_a_variable_that_cannot_be_used_is_warned_of_and_keeps_no_gate_from_starting(gate, files, upstream):

@@ -8,6 +8,7 @@ from typing import Callable
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest, ExportTraceServiceResponse
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as Wire
 
+from .certs import Certs
 from .process import eventually
 from .service import Asked, Service
 
@@ -42,10 +43,16 @@ class Span:
 class Collector:
     """On port 0. It can be stopped, and started again on the same port."""
 
-    def __init__(self) -> None:
-        self.service = Service()
+    def __init__(self, tls: Certs | None = None) -> None:
+        self.service = Service(tls)
         self.url = self.service.url
         self.takes()
+
+    def __enter__(self) -> "Collector":
+        return self
+
+    def __exit__(self, *_exc) -> None:
+        self.service.stop()
 
     def takes(self, rejected: int = 0) -> None:
         """Takes spans from now on, but says that it rejected so many of each export."""
