@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use bytes::{Bytes, BytesMut};
-use http::header::CONTENT_TYPE;
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use opentelemetry_http::{HttpClient, HttpError};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use prost::Message as _;
@@ -35,8 +35,8 @@ struct Inner {
 pub(super) enum Outcome {
     /// The collector has it, but for so many spans.
     Taken { rejected: usize },
-    /// It could not be told, and may be later.
-    Away,
+    /// It could not be told, and may be after a while.
+    Away(Duration),
     /// It does not want it, now or later.
     Refused,
 }
@@ -48,8 +48,8 @@ enum Failure {
     Headers(#[from] BadHeaders),
     #[error("{}", chain(.0))]
     Transport(#[from] reqwest::Error),
-    #[error("the collector answered {0}")]
-    Status(StatusCode),
+    #[error("the collector answered {status}")]
+    Status { status: StatusCode, wait: Duration },
 }
 
 impl Collector {
@@ -87,8 +87,10 @@ impl Collector {
         headers.insert(CONTENT_TYPE, kind);
         let request = self.0.client.post(self.0.url.clone());
         let mut response = request.headers(headers).body(body).send().await?;
-        if !response.status().is_success() {
-            return Err(Failure::Status(response.status()));
+        let status = response.status();
+        if !status.is_success() {
+            let wait = wait(response.headers());
+            return Err(Failure::Status { status, wait });
         }
         let mut answer = BytesMut::new();
         while let Some(chunk) = response.chunk().await? {
@@ -107,8 +109,11 @@ impl Collector {
             Ok(answer) => Outcome::Taken {
                 rejected: rejected(answer),
             },
-            Err(Failure::Status(status)) if !may_be_repeated(*status) => Outcome::Refused,
-            Err(_) => Outcome::Away,
+            Err(Failure::Status { status, wait }) if may_be_repeated(*status) => {
+                Outcome::Away(*wait)
+            }
+            Err(Failure::Status { .. }) => Outcome::Refused,
+            Err(Failure::Headers(_) | Failure::Transport(_)) => Outcome::Away(AGAIN),
         };
         let mut last = self.0.last.lock().unwrap_or_else(PoisonError::into_inner);
         let before = std::mem::replace(&mut *last, outcome);
@@ -170,6 +175,15 @@ fn may_be_repeated(status: StatusCode) -> bool {
     matches!(status.as_u16(), 408 | 429 | 502 | 503 | 504)
 }
 
+/// How long a collector wants to be left alone, in seconds.
+fn wait(headers: &HeaderMap) -> Duration {
+    let asked = headers.get(RETRY_AFTER);
+    let asked = asked.and_then(|after| after.to_str().ok()?.trim().parse().ok());
+    asked.map_or(AGAIN, |seconds| {
+        Duration::from_secs(seconds).clamp(AGAIN, MOST_WAIT)
+    })
+}
+
 /// The error with all its causes: the first of them says little.
 fn chain(error: &reqwest::Error) -> String {
     let mut text = error.to_string();
@@ -184,7 +198,50 @@ fn chain(error: &reqwest::Error) -> String {
 
 const PROTOBUF: HeaderValue = HeaderValue::from_static("application/x-protobuf");
 
+/// How long to wait where nobody says so.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// The longest wait that a collector may ask for.
+const MOST_WAIT: Duration = Duration::from_secs(60);
+
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The most bytes that are read of a collector's answer.
 const MOST_ANSWER: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_collector_is_left_alone_as_long_as_it_asks_for_within_bounds() {
+        for (asked, seconds) in [
+            (None, 5),
+            (Some("1"), 5),
+            (Some(" 30 "), 30),
+            (Some("3600"), 60),
+            (Some("Fri, 31 Dec 1999 23:59:59 GMT"), 5),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.extend(asked.map(|asked| (RETRY_AFTER, HeaderValue::from_static(asked))));
+            assert_eq!(wait(&headers), Duration::from_secs(seconds), "{asked:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_collector_rejects_is_read_from_its_answer() {
+        let mut answer = ExportTraceServiceResponse::default();
+        assert_eq!(rejected(&answer.encode_to_vec().into()), 0);
+        answer
+            .partial_success
+            .get_or_insert_default()
+            .rejected_spans = 3;
+        assert_eq!(rejected(&answer.encode_to_vec().into()), 3);
+        answer
+            .partial_success
+            .get_or_insert_default()
+            .rejected_spans = -1;
+        assert_eq!(rejected(&answer.encode_to_vec().into()), 0);
+        assert_eq!(rejected(&Bytes::from_static(b"thanks")), 0);
+    }
+}

@@ -63,8 +63,8 @@ impl Traces {
     pub(crate) async fn keep(&self) {
         loop {
             self.queue.gather(GATHER).await;
-            while !self.export().await {
-                tokio::time::sleep(AGAIN).await;
+            while let Err(wait) = self.export().await {
+                tokio::time::sleep(wait).await;
             }
         }
     }
@@ -72,25 +72,25 @@ impl Traces {
     /// Exports what is left, for a while at most.
     pub(crate) async fn close(&self) {
         let exported = tokio::time::timeout(LAST, self.export()).await;
-        if exported != Ok(true) {
+        if exported != Ok(Ok(())) {
             let spans = self.queue.len();
             dropped("shutdown", spans);
             tracing::warn!(target: "portcullis::traces", spans, "spans are left that nobody took");
         }
     }
 
-    /// Exports what waits, as far as the collector takes it; says whether that was all.
-    async fn export(&self) -> bool {
+    /// Exports what waits; where the collector is away, says how long to wait for it.
+    async fn export(&self) -> Result<(), Duration> {
         while let Some(batch) = self.queue.take() {
             let sent = self.exporter.export(batch.copy()).await;
             match (sent, self.collector.last()) {
                 (Ok(()), Outcome::Taken { rejected }) => batch.taken(rejected),
-                (Ok(()), Outcome::Away | Outcome::Refused) => batch.taken(0),
-                (Err(_), Outcome::Away) => return false,
+                (Ok(()), Outcome::Away(_) | Outcome::Refused) => batch.taken(0),
+                (Err(_), Outcome::Away(wait)) => return Err(wait),
                 (Err(_), Outcome::Taken { .. } | Outcome::Refused) => batch.given_up(),
             }
         }
-        true
+        Ok(())
     }
 }
 
@@ -127,9 +127,6 @@ fn resource(plan: &TracesPlan, gate: &str) -> Resource {
 
 /// How long to gather before exporting.
 const GATHER: Duration = Duration::from_secs(1);
-
-/// How long to wait when the collector is away.
-const AGAIN: Duration = Duration::from_secs(5);
 
 /// How long the last export may take.
 const LAST: Duration = Duration::from_secs(5);
