@@ -27,5 +27,6 @@ mod run;
 mod secrets;
 mod settings;
 mod state;
+mod traces;
 
 pub use self::cli::main;

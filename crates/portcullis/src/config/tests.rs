@@ -9,6 +9,7 @@ use super::*;
 
 mod logins;
 mod recheck;
+mod traces;
 mod verifiers;
 
 /// The key set of RFC 7517, appendix A.1, as far as it is signed with.
@@ -27,6 +28,10 @@ fn folder() -> TempDir {
     put("secret.txt", "0123456789abcdef0123456789abcdef\n");
     put("short.txt", "too short\n");
     put("blank.txt", " \n");
+    put(
+        "headers.txt",
+        "authorization: Bearer a-token-of-the-tests\n",
+    );
     put("not.pem", "no PEM at all\n");
     put("keys.json", KEYS);
     put("oct.json", r#"{"keys": [{"kty": "oct", "k": "c2VjcmV0"}]}"#);
