@@ -34,6 +34,8 @@ mod session;
 mod standing;
 mod stream;
 mod tasks;
+mod trace;
+mod trail;
 mod upstream;
 mod worker;
 
@@ -46,3 +48,4 @@ pub use self::services::{
     Decided, Desk, IssuedTicket, Later, LiveFilter, LiveSession, NotRenewed, Observer, Services,
     SessionEnd, WantedTicket,
 };
+pub use self::trace::{Arrived, ClaimedTrace, Reaching, SessionTrace, Trace, TraceHeaders, Tracer};

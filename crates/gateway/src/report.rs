@@ -19,6 +19,8 @@ use portcullis_boundary::{Arrival, Identity, Pass, Refused, SessionId};
 
 use crate::services::{Decided, Observer, SessionEnd};
 use crate::session::Facts;
+use crate::trace::SessionTrace;
+use crate::trail::Trail;
 
 /// Tells operators, and whoever else observes.
 #[derive(Default)]
@@ -32,21 +34,20 @@ impl Reporter {
     }
 
     /// An arrival was admitted.
-    pub(crate) fn admitted(&self, route: &Arc<str>, arrival: &Arrival, pass: &Pass) {
+    pub(crate) fn admitted(&self, route: &Arc<str>, arrival: &Arrival, pass: &Pass, trail: &Trail) {
         admitted(route, arrival, pass);
-        if let Some(observer) = &self.observer {
-            observer.decided(&Decided {
-                route,
-                protocol: arrival.protocol().as_str(),
-                path: arrival.path(),
-                address: arrival.peer().address(),
-                identity: Some(pass.identity()),
-                carrier: pass.carrier(),
-                refusal: None,
-                status: None,
-                close_code: None,
-            });
-        }
+        let decided = Decided {
+            route,
+            protocol: arrival.protocol().as_str(),
+            path: arrival.path(),
+            address: arrival.peer().address(),
+            identity: Some(pass.identity()),
+            carrier: pass.carrier(),
+            refusal: None,
+            status: None,
+            close_code: None,
+        };
+        self.decided(&decided, trail);
     }
 
     /// An arrival was refused, and told so in this way.
@@ -57,25 +58,25 @@ impl Reporter {
         refused: &Refused,
         delivery: Delivery,
         status: StatusCode,
+        trail: &Trail,
     ) {
         let (close_code, status) = match delivery {
             Delivery::Close(code) => (Some(code.get()), None),
             Delivery::Denial => (None, Some(status.as_u16())),
         };
         log_refused(route, arrival, refused, close_code, status);
-        if let Some(observer) = &self.observer {
-            observer.decided(&Decided {
-                route,
-                protocol: arrival.protocol().as_str(),
-                path: arrival.path(),
-                address: arrival.peer().address(),
-                identity: refused.identity.as_deref(),
-                carrier: refused.carrier,
-                refusal: Some(&refused.refusal),
-                status,
-                close_code,
-            });
-        }
+        let decided = Decided {
+            route,
+            protocol: arrival.protocol().as_str(),
+            path: arrival.path(),
+            address: arrival.peer().address(),
+            identity: refused.identity.as_deref(),
+            carrier: refused.carrier,
+            refusal: Some(&refused.refusal),
+            status,
+            close_code,
+        };
+        self.decided(&decided, trail);
     }
 
     /// Somebody was asked again about a session at `route`, with this outcome.
@@ -106,6 +107,16 @@ impl Reporter {
         if let Some(observer) = &self.observer {
             observer.ended(&told);
         }
+        if let Some(trace) = ended.trace {
+            trace.ended(&told);
+        }
+    }
+
+    fn decided(&self, decided: &Decided<'_>, trail: &Trail) {
+        if let Some(observer) = &self.observer {
+            observer.decided(decided);
+        }
+        trail.decided(decided);
     }
 }
 
@@ -172,6 +183,7 @@ pub(crate) struct Ended<'a> {
     /// From the client, and from the upstream.
     pub(crate) bytes: [u64; 2],
     pub(crate) messages: [u64; 2],
+    pub(crate) trace: Option<&'a dyn SessionTrace>,
 }
 
 fn log_ended(route: &Arc<str>, ended: &SessionEnd<'_>) {

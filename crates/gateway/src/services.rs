@@ -13,6 +13,8 @@ use portcullis_boundary::clock::Timestamp;
 use portcullis_boundary::session::End;
 use portcullis_boundary::{Credential, DynAuthority, Identity, Peer, Refusal, SessionId};
 
+use crate::trace::Tracer;
+
 /// Whom a gate asks and tells.
 #[derive(Clone, Default)]
 #[expect(clippy::exhaustive_structs, reason = "each is optional")]
@@ -23,6 +25,8 @@ pub struct Services {
     pub desk: Option<Arc<dyn Desk>>,
     /// Is told what happened.
     pub observer: Option<Arc<dyn Observer>>,
+    /// Follows arrivals.
+    pub tracer: Option<Arc<dyn Tracer>>,
 }
 
 impl fmt::Debug for Services {

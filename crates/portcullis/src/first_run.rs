@@ -122,6 +122,12 @@ impl FirstRun {
         let ledger = ledger.transpose().map_err(anyhow::Error::msg)?;
         let mut timeouts = Timeouts::default();
         timeouts.drain = overrides.drain.unwrap_or(timeouts.drain);
+        let mut notes: Vec<String> = token
+            .warning()
+            .map(ToString::to_string)
+            .into_iter()
+            .collect();
+        let traces = config::traces_of_environment(&overrides.otel, &mut notes);
         Ok(Settings {
             keys: Vec::new(),
             gate: GateConfig {
@@ -135,14 +141,11 @@ impl FirstRun {
             admin,
             shared: SharedPlan::default(),
             logins: Vec::new(),
+            traces,
             ledger,
             bus: BusPlan::default(),
             files: vec![self.token_file.clone()],
-            notes: token
-                .warning()
-                .map(ToString::to_string)
-                .into_iter()
-                .collect(),
+            notes,
         })
     }
 

@@ -102,6 +102,7 @@ pub(crate) fn settings(
     };
     let mut timeouts = Timeouts::default();
     timeouts.drain = overrides.drain.unwrap_or(timeouts.drain);
+    let traces = config::traces_of_environment(&overrides.otel, &mut kept.notes);
     Ok(Settings {
         keys: Vec::new(),
         gate: GateConfig {
@@ -117,6 +118,7 @@ pub(crate) fn settings(
             .map(|listen| AdminPlan { listen, api: None }),
         shared: SharedPlan::default(),
         logins: Vec::new(),
+        traces,
         ledger: None,
         bus: BusPlan::default(),
         files: kept.files,

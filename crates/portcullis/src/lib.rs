@@ -27,6 +27,7 @@ mod run;
 mod secrets;
 mod settings;
 mod state;
+mod traces;
 mod turns;
 
 pub use self::cli::main;

@@ -16,6 +16,7 @@ use crate::admin::api::Api;
 use crate::config::{ListenerPlan, Settings};
 use crate::first_run::FirstRun;
 use crate::settings::{Source, explain_error};
+use crate::traces::TracesPlan;
 
 /// How often the files are looked at, and how long they must rest: an editor writes more than once,
 /// and a certificate has two files.
@@ -30,6 +31,7 @@ pub(crate) struct Reloader {
     api: Option<Api>,
     ledger: Option<String>,
     bus: String,
+    traces: Option<TracesPlan>,
 }
 
 impl Reloader {
@@ -43,6 +45,7 @@ impl Reloader {
             api,
             ledger: fingerprint(settings),
             bus: settings.bus.fingerprint.clone(),
+            traces: settings.traces.clone(),
             keys: settings.keys.clone(),
         }
     }
@@ -68,6 +71,9 @@ impl Reloader {
         }
         if fingerprint(&settings) != self.ledger || settings.bus.fingerprint != self.bus {
             tracing::warn!(target: "portcullis::reload", "the ledger or the bus has changed; restart to move there");
+        }
+        if settings.traces != self.traces {
+            tracing::warn!(target: "portcullis::reload", "`traces` has changed, and the old one still counts; restart to change it");
         }
         if settings.admin.as_ref().map(|plan| plan.listen) != self.admin {
             tracing::warn!(target: "portcullis::reload", "the admin listener has changed; restart to move it");

@@ -31,6 +31,7 @@ use crate::rates::SharedRates;
 use crate::reload::{Reloader, Watch};
 use crate::settings::Source;
 use crate::state::State;
+use crate::traces::Traces;
 
 /// The program's own runtime, of one thread, which is driven while somebody waits on it.
 ///
@@ -59,6 +60,8 @@ pub(crate) fn run(
     let admin = settings.admin.as_ref().map(|plan| Admin::bind(plan.listen));
     let admin = admin.transpose()?;
     let name = gate_name()?;
+    let traces = settings.traces.as_ref();
+    let traces = traces.map(|plan| Traces::new(plan, &name)).transpose()?;
     let state = open_state(runtime, &source, settings, &name)?;
     let (places, mut keeper) = Places::new(name);
     let rates = SharedRates::default();
@@ -86,7 +89,7 @@ pub(crate) fn run(
         logins,
     };
     shared.take(settings);
-    let services = shared.services(state.as_deref());
+    let services = shared.services(state.as_deref(), traces.as_ref());
     let gate = start(settings, workers, services, revoked)?;
     if let Some(state) = &state {
         revoker.found(state, &gate);
@@ -101,11 +104,10 @@ pub(crate) fn run(
             failed = serve(admin, Arc::clone(&gate), api) => Err(failed),
             () = keeper.keep() => Err(anyhow!("places are kept for as long as the gate lives")),
             () = keep(state.as_deref(), &gate, &notes) => Err(anyhow!("the ledger is kept for as long as the gate lives")),
+            () = export(traces.as_ref()) => Err(anyhow!("traces are exported for as long as the gate lives")),
         };
         keeper.end().await;
-        if let Some(state) = &state {
-            state.close().await;
-        }
+        close(state.as_deref(), traces.as_ref()).await;
         exit
     })
 }
@@ -179,6 +181,27 @@ async fn keep(state: Option<&State>, gate: &Gate, notes: &Notes) {
 /// How long the gate's threads may take to end when they are cut: they are woken, and drop what they
 /// have.
 const CUT_WITHIN: Duration = Duration::from_secs(2);
+async fn export(traces: Option<&Traces>) {
+    match traces {
+        Some(traces) => traces.keep().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Writes and sends what is left, each for a few seconds at most.
+async fn close(state: Option<&State>, traces: Option<&Traces>) {
+    let kept = async {
+        if let Some(state) = state {
+            state.close().await;
+        }
+    };
+    let sent = async {
+        if let Some(traces) = traces {
+            traces.close().await;
+        }
+    };
+    tokio::join!(kept, sent);
+}
 
 /// What happens to a gate while it runs.
 struct Life {
@@ -212,11 +235,12 @@ impl Shared {
         self.logins.set_plans(settings.logins.clone());
     }
 
-    fn services(&self, state: Option<&State>) -> Services {
+    fn services(&self, state: Option<&State>, traces: Option<&Traces>) -> Services {
         Services {
             authority: Some(Arc::new(self.counted.clone())),
             desk: Some(Arc::new(self.desk.clone())),
             observer: state.map(|state| -> Arc<dyn Observer> { Arc::new(state.audit().clone()) }),
+            tracer: traces.map(Traces::tracer),
         }
     }
 }

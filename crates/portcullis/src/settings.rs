@@ -8,7 +8,7 @@ use portcullis_verifiers::jwks::Keys;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::gate::GateArgs;
-use crate::config::{self, ListenerPlan, LoadError, Outside, Overrides, Settings};
+use crate::config::{self, ListenerPlan, LoadError, OtelVariables, Outside, Overrides, Settings};
 use crate::desk::LedgerTickets;
 use crate::first_run::{self, FirstRun};
 use crate::flags;
@@ -127,6 +127,7 @@ impl Source {
                 .state_dir
                 .clone()
                 .or_else(first_run::default_folder),
+            otel: otel(),
         };
         let mut settings = match &self.kind {
             Kind::File(path) => config::load(path, &overrides, &self.outside)?,
@@ -154,6 +155,11 @@ pub(crate) fn explain_error(error: &anyhow::Error, coloured: bool) -> String {
             format!("Error: {error:#}\n")
         }
     }
+}
+
+/// What the environment says of traces.
+pub(crate) fn otel() -> OtelVariables {
+    OtelVariables::look_up(|name| std::env::var(name).ok())
 }
 
 /// The switch of authentication, where the environment turns it.

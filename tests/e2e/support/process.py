@@ -118,7 +118,7 @@ PROXY_NAMES = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PR
 
 def clean_env(extra: dict[str, str] | None = None) -> dict[str, str]:
     """The environment without proxies and without our own switches, plus `extra` (None removes a name)."""
-    env = {k: v for k, v in os.environ.items() if k not in PROXY_NAMES and not k.startswith("PORTCULLIS_")}
+    env = {k: v for k, v in os.environ.items() if k not in PROXY_NAMES and not k.startswith(("PORTCULLIS_", "OTEL_"))}
     env["NO_PROXY"] = env["no_proxy"] = "127.0.0.1,localhost,::1"
     env["RUST_BACKTRACE"] = "0"
     for key, value in (extra or {}).items():

@@ -201,7 +201,12 @@ async fn serve_own(worker: &Worker, own: Own, body: Guarded) -> Reply {
 
 /// Sends an admitted request upstream. The pass lives until the response's head is there.
 async fn send(worker: &Worker, forward: Forward, body: Incoming) -> Reply {
-    let Forward { head, route, pass } = forward;
+    let Forward {
+        mut head,
+        route,
+        pass,
+        trail,
+    } = forward;
     let most = route.upstream.max_body;
     let too_big = most.is_some_and(|most| body.size_hint().lower() > most);
     let sent = if too_big {
@@ -210,7 +215,8 @@ async fn send(worker: &Worker, forward: Forward, body: Incoming) -> Reply {
     } else {
         let limit = worker.shared.rules().timeouts.body;
         let body = Guarded::new(body, most, limit);
-        match &route.upstream.target {
+        trail.reaching(&route.upstream, &mut head);
+        let sent = match &route.upstream.target {
             Target::Service(served) => {
                 let (admitted, limit) = (
                     worker.admitted(&route, &pass),
@@ -221,10 +227,17 @@ async fn send(worker: &Worker, forward: Forward, body: Incoming) -> Reply {
             Target::Tcp { .. } | Target::Unix(_) | Target::Builtin(_) => {
                 worker.client(&route).send(head, body).await
             }
+        };
+        match &sent {
+            Ok(reply) => trail.reached(Ok(reply.status())),
+            Err(Unanswered::Refused(refusal)) => trail.reached(Err(refusal)),
+            // The client's fault: nothing was heard of the upstream.
+            Err(Unanswered::Broken(_)) => {}
         }
+        sent
     };
     drop(pass);
-    match sent {
+    let reply = match sent {
         Ok(reply) => reply,
         Err(Unanswered::Refused(refusal)) => upstream_failed(&route, refusal).map(full),
         Err(Unanswered::Broken(status)) => {
@@ -232,7 +245,9 @@ async fn send(worker: &Worker, forward: Forward, body: Incoming) -> Reply {
             tracing::debug!(target: "portcullis::connection", route, status = status_code, "half a request");
             no_request(status)
         }
-    }
+    };
+    trail.answered(reply.status());
+    reply
 }
 
 fn switching(response: Response<()>) -> Reply {

@@ -26,6 +26,7 @@ use crate::config::Listener;
 use crate::gate::Rules;
 use crate::routes::Entry;
 use crate::services::{NotRenewed, WantedTicket};
+use crate::trail::Trail;
 use crate::worker::Worker;
 
 const TICKET: &str = "/.portcullis/ticket";
@@ -72,14 +73,19 @@ impl Errand {
             return cors::preflight(&head.headers, is_welcome.is_ok());
         }
         let mut response = if head.method == Method::POST {
+            let trail = Trail::begin(&worker.shared.services, head, peer);
+            trail.routed(&self.pattern());
             let page = page(&arrival, head);
-            match admit(worker, listener, rules, entry, &arrival).await {
+            let response = match admit(worker, listener, rules, entry, &arrival).await {
                 Ok(pass) => {
                     let page = page.as_deref();
-                    self.carry_out(worker, entry, &arrival, pass, page).await
+                    self.carry_out(worker, entry, &arrival, pass, page, &trail)
+                        .await
                 }
-                Err(refused) => deny(worker, entry, &arrival, refused),
-            }
+                Err(refused) => deny(worker, entry, &arrival, refused, &trail),
+            };
+            trail.answered(response.status());
+            response
         } else {
             let mut response = answer(
                 StatusCode::METHOD_NOT_ALLOWED,
@@ -93,6 +99,14 @@ impl Errand {
             cors::allow_origin(response.headers_mut(), &head.headers);
         }
         response
+    }
+
+    /// Its path, for all who come for the same.
+    const fn pattern(self) -> &'static str {
+        match self {
+            Self::Ticket => TICKET,
+            Self::Refresh(_) => "/.portcullis/session/{id}/refresh",
+        }
     }
 
     /// A session that is on this gate knows the path of its handshake.
@@ -111,6 +125,7 @@ impl Errand {
         arrival: &Arrival,
         mut pass: Pass,
         page: Option<&str>,
+        trail: &Trail,
     ) -> Response<Bytes> {
         let policy = &entry.route.policy;
         let credential = pass.take_credential();
@@ -131,14 +146,14 @@ impl Errand {
         match done {
             Ok(response) => {
                 let reporter = &worker.shared.reporter;
-                reporter.admitted(policy.name(), arrival, &pass);
+                reporter.admitted(policy.name(), arrival, &pass, trail);
                 response
             }
             Err(refusal) => {
                 let mut refused = Refused::from(refusal);
                 refused.identity = Some(Box::new(pass.identity().clone()));
                 refused.carrier = pass.carrier();
-                deny(worker, entry, arrival, refused)
+                deny(worker, entry, arrival, refused, trail)
             }
         }
     }
@@ -195,11 +210,18 @@ async fn admit(
     }
 }
 
-fn deny(worker: &Worker, entry: &Entry, arrival: &Arrival, refused: Refused) -> Response<Bytes> {
+fn deny(
+    worker: &Worker,
+    entry: &Entry,
+    arrival: &Arrival,
+    refused: Refused,
+    trail: &Trail,
+) -> Response<Bytes> {
     let policy = &entry.route.policy;
     let status = portcullis_boundary::denial::status(&refused.refusal, policy);
     let reporter = &worker.shared.reporter;
-    reporter.refused(policy.name(), arrival, &refused, Delivery::Denial, status);
+    let delivery = Delivery::Denial;
+    reporter.refused(policy.name(), arrival, &refused, delivery, status, trail);
     denial(refused.refusal, policy)
 }
 

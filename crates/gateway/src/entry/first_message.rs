@@ -22,6 +22,7 @@ use crate::relay::header::read_header;
 use crate::routes::Entry;
 use crate::session::Driver;
 use crate::stream::Stream;
+use crate::trail::Trail;
 use crate::worker::Worker;
 
 /// The most bytes that are read before the first message is whole: its payload, and frames' headers.
@@ -34,6 +35,7 @@ pub(crate) struct FirstMessage {
     boundary: Boundary,
     arrival: Arrival,
     place: Place,
+    trail: Trail,
 }
 
 /// Accepts the socket, where there is room for one more stranger.
@@ -42,16 +44,18 @@ pub(super) fn accept(
     entry: &Entry,
     boundary: Boundary,
     arrival: Arrival,
+    trail: Trail,
 ) -> Outcome {
     let place = match worker.shared.lobby.take(arrival.peer()) {
         Ok(place) => place,
         Err(full) => {
             let why = format!("the places for sockets without a first message: {full}");
             let refusal = Refusal::new(RefusalKind::Overloaded).because(why);
-            return tell(worker, entry, &arrival, refusal.into());
+            return tell(worker, entry, &arrival, refusal.into(), &trail);
         }
     };
     let response = switching(&arrival);
+    trail.answered(response.status());
     let route = Arc::clone(&entry.route);
     let waiting = FirstMessage {
         worker: Arc::clone(worker),
@@ -59,6 +63,7 @@ pub(super) fn accept(
         boundary,
         arrival,
         place,
+        trail,
     };
     Outcome::Switch(response, Box::new(Then::FirstMessage(waiting)))
 }
@@ -94,7 +99,8 @@ impl FirstMessage {
         let status = refused.refusal.status();
         let name = self.route.policy.name();
         let reporter = &self.worker.shared.reporter;
-        reporter.refused(name, &self.arrival, &refused, Delivery::Close(code), status);
+        let delivery = Delivery::Close(code);
+        reporter.refused(name, &self.arrival, &refused, delivery, status, &self.trail);
         let closing = Closing {
             code,
             reason: kind.as_str(),
@@ -117,20 +123,15 @@ impl FirstMessage {
             }
         };
         let (worker, route, arrival) = (&self.worker, &self.route, &self.arrival);
-        let leaver = Leaver::new(&self.worker.shared.reporter, route, arrival, &pass);
-        let reached = reach(worker, route, arrival, &pass, Terms::AsAnswered).await;
+        let (reporter, trail) = (&worker.shared.reporter, &self.trail);
+        let leaver = Leaver::new(reporter, route, arrival, &pass, trail);
+        let reached = reach(worker, route, arrival, &pass, Terms::AsAnswered, trail).await;
         leaver.stays();
         let upstream = reached.map_err(|unreached| Refused::from(Refusal::from(unreached)))?;
-        let reporter = &self.worker.shared.reporter;
-        reporter.admitted(self.route.policy.name(), &self.arrival, &pass);
-        let hosts = self.boundary.hosts();
+        reporter.admitted(route.policy.name(), arrival, &pass, trail);
+        let (hosts, trail) = (self.boundary.hosts(), trail.clone());
         Ok(Bridge::new(
-            &self.worker,
-            &self.route,
-            hosts,
-            &self.arrival,
-            pass,
-            upstream,
+            worker, route, hosts, arrival, pass, upstream, trail,
         ))
     }
 }

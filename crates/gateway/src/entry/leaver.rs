@@ -4,6 +4,7 @@ use portcullis_boundary::{Arrival, Pass};
 
 use crate::config::Route;
 use crate::report::Reporter;
+use crate::trail::Trail;
 
 /// Reports that an arrival was admitted, should its client leave while the upstream is being
 /// reached: the future in which that happens is dropped then, and the decision with it.
@@ -12,6 +13,7 @@ pub(super) struct Leaver<'a> {
     route: &'a Route,
     arrival: &'a Arrival,
     pass: &'a Pass,
+    trail: &'a Trail,
     stays: bool,
 }
 
@@ -21,12 +23,14 @@ impl<'a> Leaver<'a> {
         route: &'a Route,
         arrival: &'a Arrival,
         pass: &'a Pass,
+        trail: &'a Trail,
     ) -> Self {
         Self {
             reporter,
             route,
             arrival,
             pass,
+            trail,
             stays: false,
         }
     }
@@ -40,8 +44,9 @@ impl<'a> Leaver<'a> {
 impl Drop for Leaver<'_> {
     fn drop(&mut self) {
         if !self.stays {
+            let name = self.route.policy.name();
             self.reporter
-                .admitted(self.route.policy.name(), self.arrival, self.pass);
+                .admitted(name, self.arrival, self.pass, self.trail);
         }
     }
 }

@@ -32,6 +32,7 @@ pub(crate) use self::upgrade::Bridge;
 use crate::config::{Listener, Route};
 use crate::gate::Rules;
 use crate::routes::Entry;
+use crate::trail::Trail;
 use crate::upstream::headers::prepare;
 use crate::worker::Worker;
 
@@ -55,6 +56,7 @@ pub(crate) struct Forward {
     pub(crate) head: Parts,
     pub(crate) route: Arc<Route>,
     pub(crate) pass: Pass,
+    pub(crate) trail: Trail,
 }
 
 /// A request for the desk.
@@ -95,26 +97,28 @@ pub(crate) async fn arrive(
     if worker.shared.services.desk.is_some() && head.uri.path().starts_with(OWN) {
         return own(listener, &rules, head, peer);
     }
+    let trail = Trail::begin(&worker.shared.services, &head, &peer);
     let arrival = Arrival::new(head, peer);
     let Some(entry) = rules.routes.find(arrival.path()) else {
         let refusal = no_route(&arrival, listener);
-        return refuse::tell(worker, &rules.nowhere, &arrival, refusal.into());
+        return refuse::tell(worker, &rules.nowhere, &arrival, refusal.into(), &trail);
     };
+    trail.routed(&entry.route.pattern);
     if worker.shared.is_draining() {
         let refusal = Refusal::new(RefusalKind::Draining);
-        return refuse::tell(worker, entry, &arrival, refusal.into());
+        return refuse::tell(worker, entry, &arrival, refusal.into(), &trail);
     }
     match entry.boundary.admit_at(&listener.hosts, &arrival).await {
-        Verdict::Refuse(refused) => refuse::tell(worker, entry, &arrival, refused),
+        Verdict::Refuse(refused) => refuse::tell(worker, entry, &arrival, refused, &trail),
         Verdict::AwaitFirstMessage => {
             let boundary = entry.boundary.clone().at_hosts(Arc::clone(&listener.hosts));
-            first_message::accept(worker, entry, boundary, arrival)
+            first_message::accept(worker, entry, boundary, arrival, trail)
         }
         Verdict::Admit(pass) => match arrival.protocol() {
             Protocol::WebSocket => {
-                upgrade::upgrade(worker, &listener.hosts, entry, arrival, pass).await
+                upgrade::upgrade(worker, &listener.hosts, entry, arrival, pass, trail).await
             }
-            Protocol::Http => forward(worker, entry, arrival, pass),
+            Protocol::Http => forward(worker, entry, arrival, pass, trail),
         },
     }
 }
@@ -140,20 +144,25 @@ fn no_route(arrival: &Arrival, listener: &Listener) -> Refusal {
     })
 }
 
-fn forward(worker: &Worker, entry: &Entry, arrival: Arrival, pass: Pass) -> Outcome {
+fn forward(worker: &Worker, entry: &Entry, arrival: Arrival, pass: Pass, trail: Trail) -> Outcome {
     // A tunnel would go anywhere; TRACE would show the client what is added for the upstream alone.
     if matches!(*arrival.method(), Method::CONNECT | Method::TRACE) {
         let why = format!("{} is not for services", arrival.method());
         let refusal = Refusal::new(RefusalKind::ResourceUnknown).because(why);
-        return refuse::tell(worker, entry, &arrival, refusal.into());
+        return refuse::tell(worker, entry, &arrival, refusal.into(), &trail);
     }
     let reporter = &worker.shared.reporter;
-    reporter.admitted(entry.route.policy.name(), &arrival, &pass);
+    reporter.admitted(entry.route.policy.name(), &arrival, &pass, &trail);
     let peer = arrival.peer().clone();
     let mut head = arrival.enter(&pass);
     prepare(&mut head, &entry.route, &pass, &peer);
     let route = Arc::clone(&entry.route);
-    Outcome::Forward(Box::new(Forward { head, route, pass }))
+    Outcome::Forward(Box::new(Forward {
+        head,
+        route,
+        pass,
+        trail,
+    }))
 }
 
 /// The denial of an admitted request whose upstream failed.

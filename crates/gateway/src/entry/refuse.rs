@@ -15,11 +15,18 @@ use crate::relay::frames::close_frame;
 use crate::relay::header::read_header;
 use crate::routes::Entry;
 use crate::stream::Stream;
+use crate::trail::Trail;
 use crate::upstream::accept_key;
 use crate::worker::Worker;
 
 /// Tells `refused`, and reports it.
-pub(super) fn tell(worker: &Worker, entry: &Entry, arrival: &Arrival, refused: Refused) -> Outcome {
+pub(super) fn tell(
+    worker: &Worker,
+    entry: &Entry,
+    arrival: &Arrival,
+    refused: Refused,
+    trail: &Trail,
+) -> Outcome {
     let route = &entry.route;
     let mut delivery = delivery(entry, arrival, &refused);
     let mut place = None;
@@ -35,7 +42,8 @@ pub(super) fn tell(worker: &Worker, entry: &Entry, arrival: &Arrival, refused: R
         None => status(&refused.refusal, &route.policy),
     };
     let reporter = &worker.shared.reporter;
-    reporter.refused(route.policy.name(), arrival, &refused, delivery, status);
+    let name = route.policy.name();
+    reporter.refused(name, arrival, &refused, delivery, status, trail);
     match (delivery, place) {
         (Delivery::Close(code), Some(place)) => {
             let closing = Closing {

@@ -20,6 +20,7 @@ use crate::routes::Entry;
 use crate::session::{Asked, Asker, Driver, Facts, Opening, Seat};
 use crate::stream::Stream;
 use crate::tasks::Closer;
+use crate::trail::Trail;
 use crate::upstream::headers::{prepare, strip_hop_by_hop};
 use crate::upstream::{Accepted, DialError, HandshakeError, Offer, dial, open, service};
 use crate::worker::Worker;
@@ -36,6 +37,7 @@ pub(crate) struct Bridge {
     upstream: Accepted,
     shared: Arc<Shared>,
     closer: Arc<Closer>,
+    trail: Trail,
 }
 
 impl Bridge {
@@ -47,6 +49,7 @@ impl Bridge {
         arrival: &Arrival,
         mut pass: Pass,
         upstream: Accepted,
+        trail: Trail,
     ) -> Self {
         let credential = pass.take_credential();
         let pass = pass.forget_claims(&route.policy);
@@ -77,6 +80,7 @@ impl Bridge {
             upstream,
             shared: Arc::clone(&worker.shared),
             closer: Arc::clone(&worker.closer),
+            trail,
         }
     }
 
@@ -93,6 +97,7 @@ impl Bridge {
     /// The session, which relays `client` from now on.
     pub(crate) fn relay(self, client: Stream, from_client: Vec<u8>) -> Driver {
         let asker = Asker::new(self.shared, self.seat.session());
+        let trace = self.trail.opened(self.seat.id());
         Driver::new(Opening {
             pass: self.pass,
             seat: self.seat,
@@ -104,6 +109,7 @@ impl Bridge {
             upstream: self.upstream.stream,
             from_upstream: self.upstream.already,
             closer: self.closer,
+            trace,
         })
     }
 }
@@ -115,16 +121,18 @@ pub(super) async fn upgrade(
     entry: &Entry,
     arrival: Arrival,
     pass: Pass,
+    trail: Trail,
 ) -> Outcome {
-    let leaver = Leaver::new(&worker.shared.reporter, &entry.route, &arrival, &pass);
-    let reached = reach(worker, &entry.route, &arrival, &pass, Terms::AsOffered).await;
+    let (reporter, route) = (&worker.shared.reporter, &entry.route);
+    let leaver = Leaver::new(reporter, route, &arrival, &pass, &trail);
+    let reached = reach(worker, route, &arrival, &pass, Terms::AsOffered, &trail).await;
     leaver.stays();
     match reached {
         Ok(mut upstream) => {
-            let reporter = &worker.shared.reporter;
-            reporter.admitted(entry.route.policy.name(), &arrival, &pass);
+            reporter.admitted(route.policy.name(), &arrival, &pass, &trail);
             let mut response = answer(&mut upstream);
-            let bridge = Bridge::new(worker, &entry.route, hosts, &arrival, pass, upstream);
+            trail.answered(response.status());
+            let bridge = Bridge::new(worker, route, hosts, &arrival, pass, upstream, trail);
             name(response.headers_mut(), bridge.id());
             Outcome::Switch(response, Box::new(Then::Relay(bridge)))
         }
@@ -132,14 +140,14 @@ pub(super) async fn upgrade(
             let refused = Refused::from(response_refusal(response.status()));
             match delivery(entry, &arrival, &refused) {
                 Delivery::Denial => {
-                    let reporter = &worker.shared.reporter;
-                    reporter.admitted(entry.route.policy.name(), &arrival, &pass);
+                    reporter.admitted(route.policy.name(), &arrival, &pass, &trail);
+                    trail.answered(response.status());
                     Outcome::Answer(*response)
                 }
-                Delivery::Close(_) => tell(worker, entry, &arrival, refused),
+                Delivery::Close(_) => tell(worker, entry, &arrival, refused, &trail),
             }
         }
-        Err(Unreached::Failed(refusal)) => tell(worker, entry, &arrival, refusal.into()),
+        Err(Unreached::Failed(refusal)) => tell(worker, entry, &arrival, refusal.into(), &trail),
     }
 }
 
@@ -199,6 +207,7 @@ pub(super) async fn reach(
     arrival: &Arrival,
     pass: &Pass,
     terms: Terms,
+    trail: &Trail,
 ) -> Result<Accepted, Unreached> {
     let mut head = arrival.head_for(pass);
     prepare(&mut head, route, pass, arrival.peer());
@@ -209,11 +218,27 @@ pub(super) async fn reach(
             head.headers.insert("sec-websocket-protocol", protocol);
         }
     }
-    let upstream = &route.upstream;
+    trail.reaching(&route.upstream, &mut head);
     let offer = Offer {
         head: &head,
         key: arrival.handshake_key().unwrap_or_default(),
     };
+    let reached = shake_hands(worker, route, pass, offer).await;
+    trail.reached(match &reached {
+        Ok(_) => Ok(StatusCode::SWITCHING_PROTOCOLS),
+        Err(Unreached::Answered(response)) => Ok(response.status()),
+        Err(Unreached::Failed(refusal)) => Err(refusal),
+    });
+    reached
+}
+
+async fn shake_hands(
+    worker: &Worker,
+    route: &Route,
+    pass: &Pass,
+    offer: Offer<'_>,
+) -> Result<Accepted, Unreached> {
+    let upstream = &route.upstream;
     let opened = match &upstream.target {
         Target::Service(served) => {
             let admitted = worker.admitted(route, pass);

@@ -18,6 +18,7 @@ use crate::relay::with_scratch;
 use crate::report;
 use crate::stream::Stream;
 use crate::tasks::Closer;
+use crate::trace::SessionTrace;
 
 /// What a session opens with. There is none without a pass.
 pub(crate) struct Opening {
@@ -36,6 +37,7 @@ pub(crate) struct Opening {
     pub(crate) from_upstream: Vec<u8>,
     /// Closes both in the end.
     pub(crate) closer: Arc<Closer>,
+    pub(crate) trace: Option<Box<dyn SessionTrace>>,
 }
 
 /// Carries one session from its opening to its end. Dropping it cuts both sockets.
@@ -52,6 +54,7 @@ pub(crate) struct Driver {
     timer: Option<Pin<Box<Sleep>>>,
     asker: Option<Box<Asker>>,
     seat: Seat,
+    trace: Option<Box<dyn SessionTrace>>,
     _pass: Pass,
 }
 
@@ -75,6 +78,7 @@ impl Driver {
             timer: None,
             asker: opening.asker,
             seat: opening.seat,
+            trace: opening.trace,
             _pass: opening.pass,
         }
     }
@@ -254,6 +258,7 @@ impl Driver {
             lived,
             bytes: [self.up.bytes(), self.down.bytes()],
             messages: [self.up.messages(), self.down.messages()],
+            trace: self.trace.as_deref(),
         });
     }
 }

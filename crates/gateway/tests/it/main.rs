@@ -20,4 +20,5 @@ mod services;
 mod sessions;
 mod support;
 mod terms;
+mod traces;
 mod upstreams;

@@ -28,6 +28,7 @@ pub(super) fn routes(gate: Arc<Gate>, metrics: PrometheusHandle) -> Router {
 /// Says what each metric is.
 pub(super) fn describe() {
     crate::issuers::describe();
+    crate::traces::describe();
     crate::turns::describe();
     metrics::describe_gauge!("portcullis_sessions", "Live sessions.");
     metrics::describe_counter!(

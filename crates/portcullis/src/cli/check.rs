@@ -9,7 +9,7 @@ use crate::admin::api::openapi;
 use crate::config::{self, LoadError, Outside, Overrides, Settings};
 use crate::output::{self, Exit};
 use crate::run;
-use crate::settings::auth_required;
+use crate::settings::{auth_required, otel};
 
 /// What `check` takes.
 #[derive(Args, Debug)]
@@ -58,6 +58,7 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<Exit> {
     let overrides = Overrides {
         auth_required: auth_required()?,
         allow_unauthenticated_remote: args.dangerously_allow_unauthenticated_remote,
+        otel: otel(),
         ..Overrides::default()
     };
     // Nobody is asked: what is on other machines is not what is wrong with a file.

@@ -57,8 +57,9 @@ Signals:
   SIGHUP           read the files again, which also happens when they change
 
 Environment:
-  PORTCULLIS_AUTH_REQUIRED  `false` opens every route, for HTTP and WebSocket alike
-  PORTCULLIS_LOG            what is logged: a level, or `target=level`, as RUST_LOG";
+  PORTCULLIS_AUTH_REQUIRED     `false` opens every route, for HTTP and WebSocket alike
+  PORTCULLIS_LOG               what is logged: a level, or `target=level`, as RUST_LOG
+  OTEL_EXPORTER_OTLP_ENDPOINT  where traces go, where the file does not say so";
 
 /// Serves until a signal ends it.
 pub(crate) fn run(args: ServeArgs) -> anyhow::Result<Exit> {

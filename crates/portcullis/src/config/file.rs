@@ -12,10 +12,12 @@ use super::scalar::{Names, Scalar};
 
 mod login;
 mod responses;
+mod traces;
 mod verifier;
 
 pub(crate) use self::login::Login;
 pub(crate) use self::responses::{Alias, AliasKind, JoinInstructions, Responses};
+pub(crate) use self::traces::{Traces, TracesProtocol};
 pub(crate) use self::verifier::{Algorithm, Issuer, KeyTimes, Method, Verifier, VerifierKind};
 
 /// The configuration of a gate.
@@ -44,6 +46,8 @@ pub(crate) struct File {
     pub(crate) ledger: Option<At<Ledger>>,
     /// How gates that share a ledger tell each other.
     pub(crate) bus: Option<At<Bus>>,
+    /// Where traces go. Without it, where `OTEL_EXPORTER_OTLP_ENDPOINT` says, if it is set.
+    pub(crate) traces: Option<At<Traces>>,
 }
 
 /// The one switch of authentication.

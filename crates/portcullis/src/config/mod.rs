@@ -12,6 +12,7 @@ mod file;
 mod ledger;
 mod listeners;
 mod logins;
+mod otel;
 mod outside;
 mod paths;
 mod problem;
@@ -24,6 +25,7 @@ mod schema;
 mod shared;
 mod suggest;
 pub(crate) mod tls;
+mod traces;
 mod upstreams;
 mod urls;
 mod values;
@@ -43,6 +45,7 @@ use self::builder::Builder;
 pub(crate) use self::file::ClientAuth;
 pub(crate) use self::ledger::{BusPlan, LedgerPlan};
 pub(crate) use self::listeners::{DEFAULT_URL, ListenerPlan, host_name, open};
+pub(crate) use self::otel::OtelVariables;
 pub(crate) use self::outside::Outside;
 pub(crate) use self::paths::{expand, home};
 use self::problem::Problem;
@@ -52,11 +55,13 @@ pub(crate) use self::read::read as read_text;
 pub(crate) use self::responses::ANSWER_TIMEOUT;
 pub(crate) use self::schema::schema;
 pub(crate) use self::shared::SharedPlan;
+pub(crate) use self::traces::from_environment as traces_of_environment;
 pub(crate) use self::upstreams::{bearer, target};
 pub(crate) use self::urls::{ListenUrl, UpstreamUrl};
 pub(crate) use self::values::duration;
 pub(crate) use self::verifiers::{JwtRecipe, Recipe};
 use crate::login::LoginPlan;
+use crate::traces::TracesPlan;
 
 /// All that the program needs to start or to reload a gate.
 #[derive(Clone, Debug)]
@@ -77,6 +82,8 @@ pub(crate) struct Settings {
     pub(crate) keys: Vec<Keys>,
     /// How people log in.
     pub(crate) logins: Vec<Arc<LoginPlan>>,
+    /// Where traces go, if anywhere.
+    pub(crate) traces: Option<TracesPlan>,
     /// The files that it was read from; when one changes, it is read again.
     pub(crate) files: Vec<PathBuf>,
     /// What the operator should be told at start, beside the gate's own warnings.
@@ -102,6 +109,8 @@ pub(crate) struct Overrides {
     pub(crate) state_folder: Option<PathBuf>,
     /// How long draining may take, instead of the file's.
     pub(crate) drain: Option<std::time::Duration>,
+    /// What the environment says of traces, where the file says nothing.
+    pub(crate) otel: OtelVariables,
 }
 
 /// Why there are no settings.
@@ -254,8 +263,8 @@ fn build(builder: &mut Builder, file: &file::File, overrides: &Overrides) -> Opt
     let folder = overrides.state_folder.as_deref();
     let ledger = ledger::build(builder, file.ledger.as_ref(), is_needed, folder);
     let bus = ledger::build_bus(builder, file.bus.as_ref(), file.ledger.as_ref());
-    let limits = limits(builder, &file.limits);
-    let room = room(builder, &file.limits);
+    let traces = traces::build(builder, file.traces.as_ref(), &overrides.otel);
+    let (limits, room) = (limits(builder, &file.limits), room(builder, &file.limits));
     let timeouts = timeouts(builder, &file.timeouts, overrides);
     if !builder.problems.is_empty() {
         return None;
@@ -276,6 +285,7 @@ fn build(builder: &mut Builder, file: &file::File, overrides: &Overrides) -> Opt
         shared,
         bus: bus?,
         logins: logins.into_values().flatten().collect(),
+        traces,
         files: std::mem::take(&mut builder.files).into_iter().collect(),
         notes: std::mem::take(&mut builder.warnings),
     })

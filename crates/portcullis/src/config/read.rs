@@ -58,6 +58,7 @@ fn in_toml(expected: &str) -> String {
         "a boolean" => "`true` or `false`".to_owned(),
         "a string" => "a string in quotes, such as \"text\"".to_owned(),
         "a sequence" => "a list in brackets, such as [\"one\", \"two\"]".to_owned(),
+        "f64" => "a number, such as 0.1".to_owned(),
         "i64" | "u64" | "u32" => "a whole number, without quotes".to_owned(),
         other => match other.strip_prefix("struct ") {
             Some(table) => format!("a table, as `[{}]`", table.to_lowercase()),

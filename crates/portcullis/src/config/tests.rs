@@ -10,6 +10,7 @@ use super::*;
 mod logins;
 mod recheck;
 mod responses;
+mod traces;
 mod verifiers;
 
 /// The key set of RFC 7517, appendix A.1, as far as it is signed with.
@@ -28,6 +29,10 @@ fn folder() -> TempDir {
     put("secret.txt", "0123456789abcdef0123456789abcdef\n");
     put("short.txt", "too short\n");
     put("blank.txt", " \n");
+    put(
+        "headers.txt",
+        "authorization: Bearer a-token-of-the-tests\n",
+    );
     put("not.pem", "no PEM at all\n");
     put("keys.json", KEYS);
     put(
