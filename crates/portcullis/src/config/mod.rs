@@ -37,7 +37,7 @@ use std::sync::Arc;
 
 use portcullis_boundary::carrier::CarrierKind;
 use portcullis_boundary::limits::Limits;
-use portcullis_gateway::config::{GateConfig, Room, Timeouts};
+use portcullis_gateway::config::{GateConfig, Room, Route, Timeouts};
 use portcullis_verifiers::jwks::Keys;
 
 pub(crate) use self::admin::{ADMIN_SCOPE, AdminPlan, admin_policy};
@@ -252,14 +252,8 @@ fn build(builder: &mut Builder, file: &file::File, overrides: &Overrides) -> Opt
     };
     let admin = admin::build(builder, file.admin.as_ref(), &verifiers, overrides.admin);
     let has_api = admin.as_ref().is_some_and(|plan| plan.api.is_some());
-    let has_keys = file
-        .verifier
-        .values()
-        .any(|verifier| verifier.value.kind.value == file::VerifierKind::ApiKey);
-    let mut policies = routes.iter().map(|route| &route.policy);
-    let has_tickets = policies.any(|policy| policy.reads(CarrierKind::Ticket));
     let is_needed =
-        has_api || has_keys || has_tickets || shared.needs_ledger() || !logins.is_empty();
+        has_api || asks_ledger(file, &routes) || shared.needs_ledger() || !logins.is_empty();
     let folder = overrides.state_folder.as_deref();
     let ledger = ledger::build(builder, file.ledger.as_ref(), is_needed, folder);
     let bus = ledger::build_bus(builder, file.bus.as_ref(), file.ledger.as_ref());
@@ -289,6 +283,15 @@ fn build(builder: &mut Builder, file: &file::File, overrides: &Overrides) -> Opt
         files: std::mem::take(&mut builder.files).into_iter().collect(),
         notes: std::mem::take(&mut builder.warnings),
     })
+}
+
+/// Whether credentials are looked up in the ledger.
+fn asks_ledger(file: &file::File, routes: &[Route]) -> bool {
+    let mut verifiers = file.verifier.values();
+    let has_keys =
+        verifiers.any(|verifier| verifier.value.kind.value == file::VerifierKind::ApiKey);
+    let mut policies = routes.iter().map(|route| &route.policy);
+    has_keys || policies.any(|policy| policy.reads(CarrierKind::Ticket))
 }
 
 fn limits(builder: &mut Builder, written: &file::Limits) -> Limits {
