@@ -61,7 +61,7 @@ pub(super) fn build(
     let budget = budget.map(|written| builder.value(read_budget(&written.value), written));
     let timeouts = timeouts(builder, route, table);
     let script = script(builder, table, answers);
-    let place = written.map_or(route.upstream.span.clone(), |written| written.span.clone());
+    let place = written.map_or(&route.upstream.span, |written| &written.span);
     let rules = Rules {
         preparation: preparation?,
         models,
@@ -80,7 +80,7 @@ pub(super) fn build(
         Ok(target) => Some((target, ANSWER_TIMEOUT)),
         Err(error) => {
             let mend = "check the URL, and that the machine has certificate authorities";
-            builder.report(Problem::new(error.to_string(), mend).at(&place));
+            builder.report(Problem::new(error.to_string(), mend).at(place));
             None
         }
     }
