@@ -12,7 +12,7 @@ from websockets.exceptions import InvalidStatus
 from support import browser as browser_, responses_story as stories, table, tokens
 from support.browser import closed, event, fetch, socket, sockets
 from support.gate import binary
-from support.process import clean_env
+from support.process import clean_env, eventually
 from support.raw import Raw, ask, request, upgrade
 from support.responses_clients import SDKS, node_events
 from support.responses_socket import MODEL, Talk
@@ -245,6 +245,39 @@ def test_an_alias_may_be_what_the_list_names(bridge):
     with door.talk() as talk:
         talk.turn("say hi", model="claude-5").completed()
         talk.turn("say hi", model="clod").errs(400, "model_not_found")
+
+
+def test_a_budget_that_is_spent_refuses_further_turns_and_says_when_to_come_back(bridge):
+    """A turn is counted when it is over: 49 tokens leave something of 60, and 98 nothing."""
+    door = bridge(budget="60/h")
+    with door.talk() as talk:
+        for number in range(2):
+            talk.turn(f"turn {number}").completed(stories.REPLY)
+        event = talk.turn("one more").look().terminal
+        assert (event["type"], event["status"]) == ("error", 429), event
+        assert 3500 < int(event["headers"]["retry-after"]) <= 3600
+    refused = door.post(json.dumps({"model": "gpt-5", "input": "hi"}).encode())
+    assert refused.status == 429 and 3500 < int(refused.header("retry-after")) <= 3600
+    with door.talk(tokens.BOB) as talk:
+        talk.turn("say hi").completed(stories.REPLY)
+    assert len(door.upstream.asked) == 3
+    # A reload does not give it back.
+    door.gate.reload({**door.config, "timeouts": {"drain": "29s"}})
+    with door.talk() as talk:
+        assert talk.turn("after the reload").look().terminal["status"] == 429
+
+
+def test_each_turn_is_a_record_of_the_audit_log(bridge, operated):
+    door = operated(stories.text("One."), stories.refused(400, "invalid_value"), aliases=[{"match": "fast", "to": "gpt-5"}])
+    with door.talk() as talk:
+        talk.turn("one", model="fast").completed("One.")
+        talk.turn("two").errs(400, "invalid_value")
+    records = eventually(lambda: (found := portcullis(door, "audit", "--kind", "turn")) and len(found) == 2 and found, what="two records")
+    second, first = records
+    assert (first["outcome"], first["subject"], first["model"], first["detail"]) == ("completed", "alice", "gpt-5", "asked for fast")
+    assert (first["tokens_in"], first["tokens_out"], first["tokens_cached"]) == (42, 7, 10)
+    assert 0 <= first["first_token_ms"] <= first["duration_ms"]
+    assert (second["outcome"], second["status"], second["session"]) == ("error", 400, first["session"])
 
 
 def test_a_limit_of_sessions_counts_sockets(bridge):

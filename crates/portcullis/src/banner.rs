@@ -52,7 +52,7 @@ pub(crate) fn banner(places: &[Place], admin: Option<&str>, warnings: &[String])
     text
 }
 
-/// What the first run says besides: the token, and three things to paste.
+/// What the first run says besides: the token, three things to paste, and what SDKs want to know.
 pub(crate) fn welcome(place: &Place, token: &str, file: &str) -> String {
     let (http, ws) = if place.encrypted {
         ("https", "wss")
@@ -69,7 +69,9 @@ pub(crate) fn welcome(place: &Place, token: &str, file: &str) -> String {
          Talk to the echo, from the command line:\n  \
            npx -y wscat -H 'Authorization: Bearer {token}' -c {ws}://{address}/echo\n\
          See each refusal, in a browser:\n  \
-           {http}://{address}/#token={token}\n\n"
+           {http}://{address}/#token={token}\n\
+         Have turns with a mock of a model, by any SDK of the Responses API:\n  \
+           OPENAI_BASE_URL={http}://{address}/v1 OPENAI_API_KEY={token}\n\n"
     )
 }
 
