@@ -15,12 +15,15 @@ use portcullis_responses::{
     Preparation, Remembers, Rules, Setup, Sockets, Template, Terms,
 };
 use portcullis_verifiers::secret_file::SecretFile;
+use rustls::ClientConfig;
 
 use super::at::At;
 use super::builder::Builder;
 use super::file;
 use super::outside::Outside;
 use super::problem::Problem;
+use super::tls;
+use super::upstreams::NAME_AUTHORITY;
 use super::values::{self, BadValue};
 use crate::turns::{Asker, BridgeRoute, Budget};
 
@@ -38,16 +41,47 @@ pub(crate) enum Answers {
     Scenes,
 }
 
+impl Answers {
+    /// Whether the service is reached by TLS.
+    pub(super) const fn is_encrypted(&self) -> bool {
+        match self {
+            Self::Service { url, .. } => {
+                matches!(
+                    url.as_bytes(),
+                    [b'h', b't', b't', b'p', b's', ..] | [b'w', b's', b's', ..]
+                )
+            }
+            Self::Scenes => false,
+        }
+    }
+}
+
 /// How long an answer of a bridge may take to begin: a model that is not streamed is awaited whole.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(3600);
+
+/// With what a bridge comes to its upstream.
+pub(super) struct Secrets<'a> {
+    /// The gate's own credential.
+    pub(super) token: Option<&'a SecretFile>,
+    /// Who vouches for the upstream's certificate, in PEM, beside the system's authorities.
+    pub(super) authorities: Option<&'a [u8]>,
+}
 
 /// The bridge of `route`, and how long its answers may take to begin.
 pub(super) fn build(
     builder: &mut Builder,
     route: &file::Route,
     answers: &Answers,
-    token: Option<&SecretFile>,
+    secrets: &Secrets<'_>,
 ) -> Option<(Target, Duration)> {
+    let tls = match secrets.authorities {
+        Some(pem) => {
+            let place = route.tls_ca.as_ref().unwrap_or(&route.upstream);
+            let config = builder.take(tls::client(Some(pem)), place, NAME_AUTHORITY)?;
+            Some(Arc::new(config))
+        }
+        None => None,
+    };
     let default = file::Responses::default();
     let written = route.responses.as_ref();
     let table = written.map_or(&default, |written| &written.value);
@@ -71,7 +105,8 @@ pub(super) fn build(
         answers,
         script: script?,
         websocket: table.websocket,
-        token,
+        token: secrets.token,
+        tls,
         timeouts,
     };
     let name = route.name.as_ref().unwrap_or(&route.path).value.as_str();
@@ -101,6 +136,7 @@ pub(super) fn plain(
         script: None,
         websocket: true,
         token,
+        tls: None,
         timeouts: Timeouts::default(),
     };
     bridge(outside, "responses", Rules::default(), &sources, None)
@@ -116,6 +152,8 @@ struct Sources<'a> {
     websocket: bool,
     /// The gate's own credential.
     token: Option<&'a SecretFile>,
+    /// How its certificate is judged, unless as the system does.
+    tls: Option<Arc<ClientConfig>>,
     /// How long they may take.
     timeouts: Timeouts,
 }
@@ -172,13 +210,14 @@ fn upstreams(
         Some(rest) => format!("http{rest}/responses"),
         None => format!("{url}/responses"),
     };
-    let mut http = HttpUpstream::new(&plain, sources.timeouts)?;
+    let mut http = HttpUpstream::new(&plain, sources.timeouts, sources.tls.as_deref())?;
     if let Some(credential) = &credential {
         http = http.with_credential(credential.clone());
     }
     let mut socket = None;
     if speaks_websocket {
-        let upstream = SocketUpstream::new(&format!("{url}/responses"), sources.timeouts)?;
+        let tls = sources.tls.clone();
+        let upstream = SocketUpstream::new(&format!("{url}/responses"), sources.timeouts, tls)?;
         socket = Some(match credential {
             Some(credential) => upstream.with_credential(credential),
             None => upstream,

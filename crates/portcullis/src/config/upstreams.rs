@@ -19,6 +19,47 @@ pub(super) fn build(builder: &mut Builder, route: &file::Route) -> Option<Upstre
     let written = &route.upstream;
     let mend = "write \"http://HOST:PORT\" or another of these";
     let url: Option<UpstreamUrl> = builder.take(written.value.parse(), written, mend);
+    let mut upstream = without_target(builder, route);
+    let token = match &route.upstream_token_file {
+        Some(written) => Some(builder.secret(written)?),
+        None => None,
+    };
+    let url = url?;
+    let pem = authorities(builder, route, &url)?;
+    if let UpstreamUrl::Responses(answers) = &url {
+        // The bridge is the client of its upstream: it sends the token, and waits.
+        let secrets = responses::Secrets {
+            token: token.as_ref(),
+            authorities: pem.as_deref(),
+        };
+        let built = responses::build(builder, route, answers, &secrets);
+        (upstream.target, upstream.response_timeout) = built?;
+        return Some(upstream);
+    }
+    if let Some(table) = &route.responses {
+        let mend = "write `upstream = \"responses:https://HOST/v1\"`, or remove this table";
+        let what = "this route's upstream is no service of models";
+        builder.report(Problem::new(what, mend).at(&table.span));
+    }
+    if let (Some(written), Some(file)) = (&route.upstream_token_file, &token) {
+        let what = format!("the token in `{}` cannot stand in a header", written.value);
+        let bearer = bearer(file.expose()).ok_or(what);
+        let mend = "a token is one line of visible ASCII";
+        upstream.authorization = Some(builder.take(bearer, written, mend)?);
+    }
+    let target = target(builder.outside(), url, pem.as_deref(), None);
+    let place = route.tls_ca.as_ref().unwrap_or(written);
+    let (target, base_path) = builder.take(target, place, NAME_AUTHORITY)?;
+    upstream.target = target;
+    upstream.base_path = base_path.into();
+    Some(upstream)
+}
+
+/// The mend for a certificate that nobody vouches for.
+pub(super) const NAME_AUTHORITY: &str = "name the upstream's authority with `tls_ca = \"ca.pem\"`";
+
+/// What `route` says of requests, whatever stands behind it.
+fn without_target(builder: &mut Builder, route: &file::Route) -> Upstream {
     let mut upstream = Upstream::new(Target::Builtin(Builtin::Echo));
     upstream.strip_prefix = route.strip_prefix;
     upstream.pass_credential = route.pass_credential;
@@ -39,43 +80,23 @@ pub(super) fn build(builder: &mut Builder, route: &file::Route) -> Option<Upstre
     if let Some(time) = builder.some_time(route.response_timeout.as_ref()) {
         upstream.response_timeout = time;
     }
-    let token = match &route.upstream_token_file {
-        Some(written) => Some(builder.secret(written)?),
-        None => None,
+    upstream
+}
+
+/// The authorities of the upstream's certificate in PEM, where there are some beside the system's.
+fn authorities(
+    builder: &mut Builder,
+    route: &file::Route,
+    url: &UpstreamUrl,
+) -> Option<Option<Vec<u8>>> {
+    let Some(ca) = &route.tls_ca else {
+        return Some(None);
     };
-    if let (Some(written), Some(file)) = (&route.upstream_token_file, &token) {
-        let what = format!("the token in `{}` cannot stand in a header", written.value);
-        let bearer = bearer(file.expose()).ok_or(what);
-        let mend = "a token is one line of visible ASCII";
-        upstream.authorization = Some(builder.take(bearer, written, mend)?);
-    }
-    let (url, tls_ca) = (url?, route.tls_ca.as_ref());
-    if let UpstreamUrl::Responses(answers) = &url {
-        // The bridge is the client of its upstream: it sends the token, and waits.
-        upstream.authorization = None;
-        let built = responses::build(builder, route, answers, token.as_ref());
-        (upstream.target, upstream.response_timeout) = built?;
-        return Some(upstream);
-    }
-    if let Some(table) = &route.responses {
-        let mend = "write `upstream = \"responses:https://HOST/v1\"`, or remove this table";
-        let what = "this route's upstream is no service of models";
-        builder.report(Problem::new(what, mend).at(&table.span));
-    }
-    if let (Some(ca), false) = (tls_ca, url.is_encrypted()) {
+    if !url.is_encrypted() {
         let mend = "write `https://` or `wss://`, or remove `tls_ca`";
         builder.report(Problem::new("this upstream does not speak TLS", mend).at(&ca.span));
     }
-    let pem = match tls_ca {
-        Some(ca) => Some(builder.bytes(ca)?),
-        None => None,
-    };
-    let target = target(builder.outside(), url, pem.as_deref(), None);
-    let mend = "name the upstream's authority with `tls_ca = \"ca.pem\"`";
-    let (target, base_path) = builder.take(target, tls_ca.unwrap_or(written), mend)?;
-    upstream.target = target;
-    upstream.base_path = base_path.into();
-    Some(upstream)
+    builder.bytes(ca).map(Some)
 }
 
 /// What `url` means, and the path that it puts before others. A bridge asks with `token`; to all

@@ -171,7 +171,8 @@ impl UpstreamUrl {
     pub(crate) const fn is_encrypted(&self) -> bool {
         match self {
             Self::Host { scheme, .. } => matches!(scheme.as_bytes(), b"https" | b"wss"),
-            Self::Unix(_) | Self::Echo | Self::Demo | Self::Responses(_) => false,
+            Self::Responses(answers) => answers.is_encrypted(),
+            Self::Unix(_) | Self::Echo | Self::Demo => false,
         }
     }
 

@@ -8,6 +8,7 @@ use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::{StatusCode, Uri};
 use http_body_util::BodyExt;
 use reqwest::{Client, Url, redirect};
+use rustls::ClientConfig;
 
 use super::http_events::HttpEvents;
 use super::{Answer, Call, Events, Upstream, UpstreamCredential, whole};
@@ -41,7 +42,7 @@ impl Default for Timeouts {
 /// An upstream over HTTP/1.1 with server-sent events.
 ///
 /// Connections are kept for the next turn. Redirects are not followed and proxies of the environment
-/// not used. Certificates are judged as the operating system does. Must be asked on a tokio runtime
+/// not used. Must be asked on a tokio runtime
 /// that lives as long as the connections may be used.
 #[derive(Clone)]
 pub struct HttpUpstream {
@@ -52,17 +53,26 @@ pub struct HttpUpstream {
 }
 
 impl HttpUpstream {
-    /// Asks `url`, with `http` or `https`, by `POST`.
+    /// Asks `url`, with `http` or `https`, by `POST`. Certificates are judged as `tls` says, or as the
+    /// operating system does.
     ///
     /// # Errors
     ///
     /// [`ConfigError::Url`] when it is no such URL, [`ConfigError::Client`] when TLS cannot be set up.
-    pub fn new(url: &str, timeouts: Timeouts) -> Result<Self, ConfigError> {
+    pub fn new(
+        url: &str,
+        timeouts: Timeouts,
+        tls: Option<&ClientConfig>,
+    ) -> Result<Self, ConfigError> {
         let parsed = Url::parse(url).ok().filter(|url| {
             let has_user = !url.username().is_empty() || url.password().is_some();
             matches!(url.scheme(), "http" | "https") && !has_user && url.host_str().is_some()
         });
-        let client = Client::builder()
+        let mut client = Client::builder();
+        if let Some(tls) = tls {
+            client = client.tls_backend_preconfigured(tls.clone());
+        }
+        let client = client
             .user_agent(concat!("portcullis/", env!("CARGO_PKG_VERSION")))
             .redirect(redirect::Policy::none())
             .no_proxy()

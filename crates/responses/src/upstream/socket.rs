@@ -32,25 +32,25 @@ pub struct SocketUpstream {
 }
 
 impl SocketUpstream {
-    /// Connects to `url`, with `ws` or `wss`. Certificates are judged by the operating system's roots.
+    /// Connects to `url`, with `ws` or `wss`. Certificates are judged as `tls` says, or by the operating
+    /// system's roots.
     ///
     /// # Errors
     ///
     /// [`ConfigError::Url`] when it is no such URL, [`ConfigError::Client`] when TLS cannot be set up.
-    pub fn new(url: &str, timeouts: Timeouts) -> Result<Self, ConfigError> {
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let tls = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| ConfigError::Client {
-                reason: error.to_string().into(),
-            })?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+    pub fn new(
+        url: &str,
+        timeouts: Timeouts,
+        tls: Option<Arc<ClientConfig>>,
+    ) -> Result<Self, ConfigError> {
+        let url = parse_socket_url(url)?;
+        let tls = match tls {
+            Some(tls) => tls,
+            None => Arc::new(system_tls()?),
+        };
         Ok(Self {
-            url: parse_socket_url(url)?,
-            tls: Arc::new(tls),
+            url,
+            tls,
             credential: None,
             timeouts,
         })
@@ -125,6 +125,19 @@ impl fmt::Debug for SocketUpstream {
             .field("timeouts", &self.timeouts)
             .finish_non_exhaustive()
     }
+}
+
+/// Judges certificates by the operating system's roots.
+fn system_tls() -> Result<ClientConfig, ConfigError> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let config = config.map_err(|error| ConfigError::Client {
+        reason: error.to_string().into(),
+    })?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
 
 /// Images come in events of some megabytes.

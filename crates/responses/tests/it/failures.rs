@@ -86,7 +86,7 @@ async fn what_cannot_be_reached_or_does_not_answer_is_told_as_the_servers_error(
         connect: Duration::from_millis(300),
         ..timeouts()
     };
-    let late: Arc<dyn DynUpstream> = Arc::new(HttpUpstream::new(&silent, short).unwrap());
+    let late: Arc<dyn DynUpstream> = Arc::new(HttpUpstream::new(&silent, short, None).unwrap());
     for (upstream, status) in [
         (http(&closed), 502),
         (mock("[[scene]]\nanswer = \"unreachable\""), 502),
@@ -165,7 +165,8 @@ async fn an_upstream_that_falls_silent_fails_the_turn_and_comments_are_no_silenc
         Reply::events(&begun),
     ])
     .await;
-    let client: Arc<dyn DynUpstream> = Arc::new(HttpUpstream::new(&upstream.url(), times).unwrap());
+    let client: Arc<dyn DynUpstream> =
+        Arc::new(HttpUpstream::new(&upstream.url(), times, None).unwrap());
     let events = turn(client).await;
     let told = events.last().unwrap();
     assert_eq!(
@@ -183,7 +184,8 @@ async fn an_upstream_that_falls_silent_fails_the_turn_and_comments_are_no_silenc
     }
     reply.parts.extend(Reply::events(&begun[1..]).parts);
     upstream.then(reply);
-    let client: Arc<dyn DynUpstream> = Arc::new(HttpUpstream::new(&upstream.url(), times).unwrap());
+    let client: Arc<dyn DynUpstream> =
+        Arc::new(HttpUpstream::new(&upstream.url(), times, None).unwrap());
     let server = Gate::before(client).await;
     let mut client = Client::connect(server.address).await;
     client.send(&create(&json!("x"))).await;
@@ -258,7 +260,7 @@ async fn a_refusal_of_the_gates_own_credential_is_not_the_clients() {
     let upstream =
         Upstream::playing([refusal.clone(), Reply::events(&response("r", &[])), refusal]).await;
     let credential = UpstreamCredential::bearer(&"sk-ours".to_owned().into()).unwrap();
-    let client = HttpUpstream::new(&upstream.url(), timeouts())
+    let client = HttpUpstream::new(&upstream.url(), timeouts(), None)
         .unwrap()
         .with_credential(credential);
     let events = turn(Arc::new(client)).await;

@@ -41,7 +41,7 @@ impl Peer {
         );
         let credential =
             UpstreamCredential::bearer(&"sk-ours".to_owned().into()).expect("a credential");
-        let upstream = SocketUpstream::new(&url, timeouts())
+        let upstream = SocketUpstream::new(&url, timeouts(), None)
             .expect("an upstream")
             .with_credential(credential);
         let aliases = Aliases::new([AliasRule::prefix("my-", Case::Matters, "m")]);

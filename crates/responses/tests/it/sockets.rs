@@ -236,7 +236,7 @@ async fn headers_on_the_list_are_forwarded_with_the_gates_own_credential() {
         .with_headers(headers)
         .with_template(template, JoinInstructions::Before);
     let credential = UpstreamCredential::bearer(&"sk-ours".to_owned().into()).unwrap();
-    let real = HttpUpstream::new(&upstream.url(), timeouts())
+    let real = HttpUpstream::new(&upstream.url(), timeouts(), None)
         .unwrap()
         .with_credential(credential);
     let debug = format!("{real:?}");

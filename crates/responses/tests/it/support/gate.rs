@@ -74,7 +74,7 @@ pub(crate) fn timeouts() -> Timeouts {
 }
 
 pub(crate) fn http(url: &str) -> Arc<dyn DynUpstream> {
-    Arc::new(HttpUpstream::new(url, timeouts()).expect("an upstream"))
+    Arc::new(HttpUpstream::new(url, timeouts(), None).expect("an upstream"))
 }
 
 pub(crate) fn mock(script: &str) -> Arc<dyn DynUpstream> {
