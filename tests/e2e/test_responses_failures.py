@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from support import responses_story as stories
-from support.responses_socket import Turn
+from support import configs, responses_story as stories, tokens
+from support.responses_socket import Talk, Turn
 from support.responses_story import Bytes, Stop, Story, Until
 from support.upstreams import free_port
 
@@ -224,6 +224,28 @@ def test_a_reset_between_two_turns_is_not_noticed(bridge):
     with door.talk() as talk:
         talk.turn("one").completed("One.")
         talk.turn("two").completed("Two.")
+
+
+# The upstream speaks TLS --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scheme", ["https", "wss"])
+def test_an_upstreams_certificate_is_judged_by_the_routes_authority(bridge, gate, certs, files, model, scheme):
+    """TLS is spoken by a gate before the scripted upstream, whose key the bridge knows and nobody asks for there."""
+    door = bridge(stories.text("Over TLS."))
+    veil = {**configs.base(files, model.url), "auth": {"required": False}}
+    veil["listener"] = [{"url": "wss://127.0.0.1:0", "tls_cert": certs.cert, "tls_key": certs.key}]
+    veil["route"] = [{"path": "/*", "upstream": model.url.removesuffix("/v1"), "public": True, "pass_credential": True}]
+    base = f"responses:{scheme}://127.0.0.1:{gate(veil).port}/v1"
+    for settings, comes_through in (({"tls_ca": certs.ca}, True), ({}, False)):
+        told = gate({**door.config, "route": [{**door.config["route"][0], "upstream": base, **settings}]})
+        with Talk(told.ws("/v1/responses"), tokens.ALICE) as talk:
+            turn = talk.turn("say hi")
+            if comes_through:
+                turn.completed("Over TLS.")
+            else:
+                assert (turn.terminal["type"], turn.terminal["status"]) == ("error", 502)
+                assert "certificate" not in turn.terminal["error"]["message"]
 
 
 # The upstream is a socket itself ------------------------------------------------------------------------------------------
