@@ -308,8 +308,10 @@ class Stream(Teller):
 
     def wait(self, seconds: float) -> None:
         """The other side says nothing while it is answered, so that whatever can be read is its end."""
-        readable, _, _ = select.select([self.connection.sock], [], [], seconds)
-        if readable:
+        # Not `select`, which knows no descriptors from 1024 on: a long run has more.
+        poll = select.poll()
+        poll.register(self.connection.sock, select.POLLIN)
+        if poll.poll(seconds * 1000):
             with contextlib.suppress(OSError):
                 assert self.connection.sock.recv(1) == b"", "another request before the answer to the first"
             self.asked.left_at = time.monotonic()
