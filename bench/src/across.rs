@@ -166,6 +166,10 @@ url = "{ledger}"
 [bus]
 url = "{bus}"
 
+# By default a gate takes half as many connections as it may open files.
+[limits]
+connections = 1000000
+
 [[listener]]
 url = "ws://{address}"
 
