@@ -302,3 +302,24 @@ impl Drop for Seat {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::mem::size_of;
+
+    use super::*;
+
+    #[test]
+    fn what_the_registry_knows_of_a_session_takes_less_than_a_kibibyte() {
+        // A table that has just grown has twice the slots that it needs, with a byte of its own for each.
+        let slot = 2 * (size_of::<(SessionId, Arc<Live>)>() + 1);
+        let counts = 2 * size_of::<usize>();
+        let live = counts + size_of::<Live>();
+        // Shared with the pass, and none of it were there without a registry.
+        let identity = counts + size_of::<Identity>();
+        // Path, host, origin; subject, issuer, verifier, the ids of credential and key; each generously.
+        let texts = 8 * 40;
+        let whole = slot + live + identity + texts;
+        assert!(whole <= 1024, "{whole} bytes");
+    }
+}
