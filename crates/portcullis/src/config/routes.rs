@@ -208,7 +208,11 @@ pub(super) fn chosen(
             None => {
                 let known: Vec<&str> = verifiers.keys().copied().collect();
                 let what = format!("there is no verifier `{}`", name.value);
-                let mend = suggest::choose(&name.value, &known);
+                let mend = if known.is_empty() {
+                    format!("add a table `[verifier.{}]` with its `kind`", name.value)
+                } else {
+                    suggest::choose(&name.value, &known)
+                };
                 builder.report(Problem::new(what, mend).at(&name.span));
                 is_whole = false;
             }

@@ -205,6 +205,7 @@ fn each_wrong_thing_is_told_with_its_place_and_its_mend() {
         ("bad_path", route("").replace("/chat/*", "chat*")),
         ("bad_upstream", route("").replace("builtin:echo", "ftp://there")),
         ("unknown_verifier", route("").replace("[\"tokens\"]", "[\"token\"]")),
+        ("no_verifier_at_all", "[[route]]\npath = \"/\"\nupstream = \"builtin:echo\"\nverifiers = [\"jwt\"]\n".to_owned()),
         ("nobody_may_enter", route("").replace("verifiers = [\"tokens\"]\n", "")),
         ("public_with_verifiers", route("public = true")),
         ("bad_carrier", route("carriers = [\"headr\"]")),
