@@ -255,11 +255,11 @@ def test_while_the_issuer_is_away_live_sessions_stay_and_operators_are_told(gate
 
 def test_a_silence_that_is_too_long_ends_a_session_and_its_client_may_come_back(gate, files, echo, asked, issuer):
     made = watched(files, echo, asked)
-    made["route"][0]["session"] = {**OFTEN, "recheck_silence": "2s"}
+    made["route"][0]["session"] = {**OFTEN, "recheck_silence": "3s"}
     door = gate(made)
     with session(door) as raw:
         began = time.monotonic()
-        while time.monotonic() < began + 2.5:
+        while time.monotonic() < began + 3.5:
             issuer.wait_asked(TOKEN)
         assert_alive(raw)
         asked.stop()
@@ -287,7 +287,7 @@ def test_a_renewed_session_is_asked_about_with_its_fresh_token(gate, files, echo
 def test_a_session_of_a_ticket_cannot_be_asked_about_and_ends_with_the_silence(gate, files, echo, asked, issuer):
     made = watched(files, echo, asked, carriers=["header", "ticket"])
     made["ledger"] = {"url": "sqlite:ledger.db"}
-    made["route"][0]["session"] = {**OFTEN, "recheck_silence": "2s"}
+    made["route"][0]["session"] = {**OFTEN, "recheck_silence": "3s"}
     door = gate(made)
     answer = ask(door.port, request("POST", "/.portcullis/ticket?route=/", BEARER, host=door.authority))
     assert answer.status == 201, answer.body
