@@ -315,11 +315,19 @@ def test_many_live_sessions_are_not_asked_about_at_once(gate, files, echo, asked
     assert max(tenths.values()) <= 35, tenths
 
 
-def test_the_gate_asks_again_by_itself_and_not_where_it_is_told_not_to(files, echo, asked, tmp_path, gate):
-    made = config(files, echo, asked, FORGETS, session={"recheck": "off"})
+def test_after_a_reload_that_turns_it_off_neither_new_sessions_nor_old_ones_are_asked_about(gate, files, echo, asked, issuer):
+    made = watched(files, echo, asked)
     door = gate(made)
-    asked.reply("/introspect", active())
-    with session(door) as raw:
-        time.sleep(1)
-        assert_alive(raw)
-    assert asked.count() == 1
+    issuer.answers["new" + TOKEN] = active()
+    with session(door) as old:
+        issuer.wait_asked(TOKEN)
+        made["route"][0]["session"] = {"recheck": "off"}
+        door.reload(made)
+        # What was under way when the rules changed is answered.
+        time.sleep(0.6)
+        with session(door, "new" + TOKEN) as new:
+            before = issuer.count(TOKEN)
+            time.sleep(1.5)
+            assert (issuer.count(TOKEN), issuer.count("new" + TOKEN)) == (before, 1)
+            assert_alive(new)
+            assert_alive(old)
