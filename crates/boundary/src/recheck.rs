@@ -12,8 +12,12 @@
 //! A refusal ends the session with the words of the door, but for one: a credential that was good
 //! once, and of which its verifier now says that it is not true, was taken back. That is `revoked`.
 //! A refusal whose recovery is to come back later is no refusal of the session: nobody could say.
+//!
+//! Where the policy asks nobody who it is, in no-auth mode and on a route for everybody, the door does
+//! not ask these rules, and so they are not asked again: a session that was opened before lives on.
 
 use crate::arrival::{Arrival, OriginHeader};
+use crate::authority::DynAuthority;
 use crate::boundary::Boundary;
 use crate::close::Recovery;
 use crate::credential::Credential;
@@ -50,7 +54,7 @@ impl Boundary {
     /// Whether somebody can only be asked about a session that rests on `identity`.
     #[must_use]
     pub fn is_polled_about(&self, identity: &Identity) -> bool {
-        self.authority().is_polled() || self.policy().polled(identity).is_some()
+        self.polled_authority().is_some() || self.policy().polled(identity).is_some()
     }
 
     /// Asks those again who can only be asked, about a session that `arrival` opened and that rests
@@ -82,8 +86,8 @@ impl Boundary {
             }
             (Some(_), None) | (None, _) => identity.clone(),
         };
-        if self.authority().is_polled() {
-            let answer = self.authority().authorise(&fresh, arrival).await;
+        if let Some(authority) = self.polled_authority() {
+            let answer = authority.authorise(&fresh, arrival).await;
             answer.map_err(|refusal| refusal.by(Rule::Authorisation))?;
         }
         if verifier.is_some() && credential.is_none() {
@@ -92,6 +96,13 @@ impl Boundary {
             return Err(refusal.by(Rule::Verification));
         }
         Ok(fresh)
+    }
+
+    /// Whoever answers rule 7, where that is asked at the door, and can only be asked.
+    fn polled_authority(&self) -> Option<&dyn DynAuthority> {
+        let authority = self.authority();
+        let is_asked = self.policy().auth().asks_who_it_is();
+        (is_asked && authority.is_polled()).then_some(authority)
     }
 
     async fn verify_again(

@@ -317,11 +317,12 @@ impl Shared {
         }
     }
 
-    /// Whether somebody can only be asked about the session of which these facts are known.
+    /// Whether somebody can only be asked about the session of which these facts are known, and its
+    /// route wants that now.
     pub(crate) fn is_polled_about(&self, facts: &Facts) -> bool {
         let rules = self.rules();
         let entry = rules.routes.find(facts.asked.path());
-        entry.is_some_and(|entry| entry.boundary.is_polled_about(&facts.identity.load()))
+        entry.is_some_and(|entry| entry.asks_again_about(&facts.identity.load()))
     }
 
     fn rejudge(&self) -> usize {

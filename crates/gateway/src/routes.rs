@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
 use portcullis_boundary::limits::Limiter;
-use portcullis_boundary::{Boundary, DynAuthority};
+use portcullis_boundary::{Boundary, DynAuthority, Identity};
 
 use crate::config::{Pattern, Route};
 use crate::standing::{Authorities, Standing};
@@ -46,6 +46,11 @@ impl Entry {
             route: Arc::new(route),
             boundary,
         }
+    }
+
+    /// Whether those are asked again about a session that rests on `identity` who can only be asked.
+    pub(crate) fn asks_again_about(&self, identity: &Identity) -> bool {
+        self.route.terms.recheck.is_some() && self.boundary.is_polled_about(identity)
     }
 }
 

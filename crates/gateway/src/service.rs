@@ -196,8 +196,9 @@ impl Admitted {
         &self.draining
     }
 
-    /// Rules 5 and 6 once more, for a service that does several things on one socket: whether the
-    /// credential is still in time, not revoked, and its account in good standing. Cancel-safe.
+    /// Expiry, and where the door asks who it is rule 6, once more, for a service that does several
+    /// things on one socket: whether the credential is still in time, not revoked, and its account in
+    /// good standing. Its verifier is not asked again. Cancel-safe.
     ///
     /// # Errors
     ///

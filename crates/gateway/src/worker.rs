@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use portcullis_boundary::{Pass, Peer};
+use portcullis_boundary::{DynAuthority, NoAuthority, Pass, Peer};
 use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 
@@ -56,7 +56,11 @@ impl Worker {
 
     /// What a service behind `route` is told of who entered.
     pub(crate) fn admitted(&self, route: &Route, pass: &Pass) -> Admitted {
-        let authority = Arc::new(self.shared.authorities(route));
+        // Where the door does not ask rule 6, nobody is asked it afterwards.
+        let authority: Arc<dyn DynAuthority> = match route.policy.auth().asks_who_it_is() {
+            true => Arc::new(self.shared.authorities(route)),
+            false => Arc::new(NoAuthority::new()),
+        };
         Admitted::new(pass, route.policy.name(), authority, &self.tasks)
     }
 

@@ -6,8 +6,9 @@
 //!
 //! # Deployment caveat
 //!
-//! Credentials that are being looked at when an address reaches its rate are judged all the same: so
-//! many as a gate lets one address have open that were not admitted (`strangers_per_address`).
+//! Credentials that are being looked at when an address reaches its rate are judged all the same: on
+//! each gate as many as one address may have connections there (`connections_per_address`). Requests
+//! over HTTP/2 share a connection, and count as the streams that it may have.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -66,9 +67,10 @@ impl SharedRates {
         }
     }
 
-    /// Whether anything is counted.
+    /// Whether anything is counted. Without a ledger nothing is: only a reload can ask for it then,
+    /// and a ledger is opened by a restart.
     pub(crate) fn count_arrivals(&self) -> bool {
-        **self.0.limits.load() != SharedLimits::default()
+        self.limits() != SharedLimits::default()
     }
 
     /// Whether the arrival's address may try.
@@ -76,7 +78,7 @@ impl SharedRates {
         let Some(address) = arrival.peer().address().map(network) else {
             return Ok(());
         };
-        let limits = **self.0.limits.load();
+        let limits = self.limits();
         let now = SystemClock::new().now();
         if let Some(rate) = limits.failed_handshakes {
             self.0.failures.check(address, now).map_err(failed)?;
@@ -99,13 +101,22 @@ impl SharedRates {
     /// Counts an arrival whose credential was refused.
     pub(crate) async fn failed(&self, arrival: &Arrival) -> Result<(), Refusal> {
         let address = arrival.peer().address().map(network);
-        let (Some(address), Some(rate)) = (address, self.0.limits.load().failed_handshakes) else {
+        let (Some(address), Some(rate)) = (address, self.limits().failed_handshakes) else {
             return Ok(());
         };
         let now = SystemClock::new().now();
         let taken = self.ledger()?.take(&failures_of(address), rate, now);
         let taken = taken.await.map_err(|error| away(&error))?;
         self.0.failures.note(address, now, taken).map_err(failed)
+    }
+
+    /// The limits that count.
+    fn limits(&self) -> SharedLimits {
+        let limits = || **self.0.limits.load();
+        self.0
+            .ledger
+            .get()
+            .map_or_else(SharedLimits::default, |_| limits())
     }
 
     fn ledger(&self) -> Result<&Arc<dyn Ledger>, Refusal> {
@@ -310,6 +321,22 @@ mod tests {
         gate.set_limits(SharedLimits::default());
         assert!(!gate.count_arrivals());
         assert_eq!(kind(gate.pace(&arrival(HERE, true)).await), None);
+    }
+
+    #[tokio::test]
+    async fn without_a_ledger_nothing_is_counted_and_the_door_stays_open() {
+        let rates = SharedRates::default();
+        rates.set_limits(SharedLimits {
+            handshakes: hourly(1),
+            failed_handshakes: hourly(1),
+        });
+        assert!(!rates.count_arrivals());
+        for _ in 0..3 {
+            assert_eq!(kind(rates.pace(&arrival(HERE, true)).await), None);
+            assert_eq!(kind(rates.failed(&arrival(HERE, true)).await), None);
+        }
+        rates.found(Arc::new(ledger().await));
+        assert!(rates.count_arrivals());
     }
 
     #[test]

@@ -15,6 +15,7 @@ use portcullis_verifiers::jwks::Keys;
 use crate::admin::api::Api;
 use crate::config::{ListenerPlan, Settings};
 use crate::first_run::FirstRun;
+use crate::rates::SharedLimits;
 use crate::settings::{Source, explain_error};
 use crate::traces::TracesPlan;
 
@@ -71,6 +72,9 @@ impl Reloader {
         }
         if fingerprint(&settings) != self.ledger || settings.bus.fingerprint != self.bus {
             tracing::warn!(target: "portcullis::reload", "the ledger or the bus has changed; restart to move there");
+        }
+        if self.ledger.is_none() && settings.shared.limits != SharedLimits::default() {
+            tracing::warn!(target: "portcullis::reload", "rates over all gates do not count before a restart: they need a ledger, and none is open");
         }
         if settings.traces != self.traces {
             tracing::warn!(target: "portcullis::reload", "`traces` has changed, and the old one still counts; restart to change it");

@@ -73,6 +73,7 @@ pub mod introspection;
 pub mod jwks;
 mod jwt;
 pub mod login;
+mod outage;
 pub mod outbound;
 mod recent;
 pub mod secret_file;

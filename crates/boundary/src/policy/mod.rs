@@ -60,6 +60,17 @@ pub enum Auth {
     },
 }
 
+impl Auth {
+    /// Whether arrivals are asked who they are: rules 4 to 7 are for these alone.
+    #[must_use]
+    pub const fn asks_who_it_is(&self) -> bool {
+        match self {
+            Self::Off | Self::Public => false,
+            Self::Required { .. } => true,
+        }
+    }
+}
+
 /// Which protocols a route speaks.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[expect(

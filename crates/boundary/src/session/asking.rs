@@ -9,7 +9,8 @@ use crate::clock::Moment;
 pub(super) struct Asking {
     /// When the next question is due; none while one is under way.
     pub(super) due: Option<Moment>,
-    /// When somebody vouched for it last, at its opening at the latest.
+    /// When somebody vouched for it last, or was heard of while its question waited for its turn; at
+    /// its opening at the latest.
     pub(super) heard: Moment,
 }
 

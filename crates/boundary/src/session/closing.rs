@@ -51,6 +51,7 @@ impl Session {
             | Event::CloseSent
             | Event::Flowing(_)
             | Event::Gone(Side::Upstream)
+            | Event::Heard(_)
             | Event::Moved(_)
             | Event::Order(_)
             | Event::Pong

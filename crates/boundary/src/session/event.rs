@@ -17,6 +17,9 @@ pub enum Event {
     Vouched(Moment),
     /// Nobody could answer whether the session may live on. They are to be asked again at this moment.
     Unanswered(Moment),
+    /// While the question about this session waits for its turn, those who can only be asked answered
+    /// another one at this moment: they are not silent.
+    Heard(Moment),
     /// A whole close frame came from this side, with this code, and was passed on.
     CloseFrame(Side, Option<u16>),
     /// The close that the machine asked for was written to the client.

@@ -107,6 +107,11 @@ impl Session {
                     asking.due = Some(*again);
                 }
             }
+            Event::Heard(at) => {
+                if let Some(asking) = &mut self.asking {
+                    asking.heard = asking.heard.max(*at);
+                }
+            }
             Event::CloseFrame(..) | Event::CloseSent | Event::Gone(_) | Event::Order(_) => {
                 return match self.state {
                     State::Open => self.while_open(event, now),

@@ -33,6 +33,7 @@ impl Session {
             Event::Gone(Side::Upstream) => self.refuse(RefusalKind::UpstreamUnreachable, now),
             Event::CloseSent
             | Event::Flowing(_)
+            | Event::Heard(_)
             | Event::Moved(_)
             | Event::Pong
             | Event::Renewed(_)

@@ -102,6 +102,7 @@ impl Session {
             Event::CloseFrame(..)
             | Event::CloseSent
             | Event::Flowing(_)
+            | Event::Heard(_)
             | Event::Moved(_)
             | Event::Pong
             | Event::Renewed(_)

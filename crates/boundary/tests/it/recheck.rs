@@ -105,6 +105,24 @@ fn whoever_vouches_for_it_or_renews_it_breaks_the_silence() {
 }
 
 #[test]
+fn while_its_question_waits_for_its_turn_it_is_silent_as_long_as_those_are_who_would_be_asked() {
+    let mut session = silent_after(seconds(30)).asking_from(seconds(10));
+    session.wait(seconds(20));
+    let heard = session.moment(Duration::ZERO);
+    for _ in 0..2 {
+        let _: Action = session.tell(&Event::Heard(heard));
+        session.wait(seconds(15) - MILLI);
+    }
+    assert_eq!(session.closed(), None);
+    // What was heard before counts no less than what is heard late.
+    let earlier = Event::Heard(portcullis_boundary::clock::Moment::default());
+    let _: Action = session.tell(&earlier);
+    assert_eq!(session.closed(), None);
+    session.wait(MILLI * 2);
+    assert_closed(&session, 1013, "keys_unavailable");
+}
+
+#[test]
 fn a_pass_keeps_the_credential_only_where_the_policy_wants_it_and_the_verifier_is_polled() {
     for (keeps, polled, kept) in [
         (true, true, Some("good")),
@@ -256,6 +274,20 @@ fn without_its_credential_a_session_is_refused_by_the_authority_all_the_same() {
         .with_authority(Arc::new(authority));
     let said = recheck(&boundary, &ada(), None);
     assert!(matches!(said, Recheck::Refused(_)), "{said:?}");
+}
+
+#[test]
+fn where_the_door_asks_nobody_who_it_is_nobody_is_asked_about_its_sessions() {
+    for auth in [Auth::Off, Auth::Public] {
+        let authority = TestAuthority::new().polled();
+        authority.disown("ada");
+        let boundary = Boundary::new(Policy::new("r", auth));
+        let boundary = boundary.with_authority(Arc::new(authority.clone()));
+        assert!(!boundary.is_polled_about(&ada()));
+        let said = recheck(&boundary, &ada(), Some("good"));
+        assert_eq!(said, Recheck::Vouched(Box::new(ada())));
+        assert_eq!(authority.times_asked(), 0);
+    }
 }
 
 fn policy(verifier: TokenVerifier) -> Policy {

@@ -130,6 +130,7 @@ fn event() -> impl Strategy<Value = Event> {
             .prop_map(|after| Event::Renewed(after.map(|after| Moment::at(OPENED + after)))),
         1 => time().prop_map(|after| Event::Vouched(Moment::at(OPENED + after))),
         1 => time().prop_map(|after| Event::Unanswered(Moment::at(OPENED + after))),
+        1 => time().prop_map(|after| Event::Heard(Moment::at(OPENED + after))),
     ]
 }
 

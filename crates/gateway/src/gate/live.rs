@@ -127,6 +127,11 @@ impl Shared {
         self.asked.authorities(route)
     }
 
+    /// The refusal of a session `id` that rests on `identity`, where that was revoked.
+    pub(crate) fn covering(&self, identity: &Identity, id: SessionId) -> Option<RefusalKind> {
+        self.asked.standing.covering(identity, Some(id))
+    }
+
     pub(crate) fn renew(
         &self,
         id: SessionId,
@@ -141,7 +146,7 @@ impl Shared {
         }
         session.renew(by, credential, expiry_of(by, &session.facts.terms))?;
         // What was revoked or reloaded while it was decided did not see the new credential.
-        if let Some(kind) = self.asked.standing.covering(by, Some(id)) {
+        if let Some(kind) = self.covering(by, id) {
             session.order(kind);
         } else if !self.rules().still_admit(&session.facts) {
             session.order(RefusalKind::PolicyChanged);

@@ -59,7 +59,8 @@ pub(crate) struct Driver {
 }
 
 impl Driver {
-    pub(crate) fn new(opening: Opening) -> Self {
+    pub(crate) fn new(mut opening: Opening) -> Self {
+        opening.seat.relayed();
         let origin = Instant::now();
         let moment = |at: Instant| Moment::at(at.saturating_duration_since(origin));
         let expires = opening.expires.map(moment);
@@ -92,6 +93,7 @@ impl Driver {
         }
         loop {
             let now = Moment::at(self.origin.elapsed());
+            self.hear();
             let action = self.session.tick(now);
             self.act(action);
             self.move_bytes(cx, now);
@@ -101,6 +103,14 @@ impl Driver {
             if self.poll_answer(cx).is_pending() && self.poll_timer(cx).is_pending() {
                 return Poll::Pending;
             }
+        }
+    }
+
+    /// Tells the machine whether those who can only be asked answer, while it waits for its turn.
+    fn hear(&mut self) {
+        let heard = self.asker.as_ref().and_then(|asker| asker.heard_in_line());
+        if let Some(at) = heard {
+            self.tell(&Event::Heard(self.moment(at)));
         }
     }
 

@@ -10,16 +10,16 @@ use futures_util::task::AtomicWaker;
 use http::Request;
 use http::header::{CONNECTION, HOST, ORIGIN, UPGRADE};
 use portcullis_boundary::carrier::CarrierKind;
-use portcullis_boundary::clock::Timestamp;
+use portcullis_boundary::clock::{Clock, SystemClock, Timestamp};
 use portcullis_boundary::policy::HostRule;
-use portcullis_boundary::session::Terms;
+use portcullis_boundary::session::{End, Terms};
 use portcullis_boundary::{
     Arrival, Credential, Identity, OriginHeader, Peer, RefusalKind, SessionId,
 };
 use tokio::time::Instant;
 
 use crate::random;
-use crate::report::Reporter;
+use crate::report::{self, Reporter};
 use crate::services::{LiveSession, NotRenewed};
 
 /// The live sessions of a gate.
@@ -231,6 +231,7 @@ impl Registry {
         Seat {
             registry: Arc::clone(self),
             session,
+            is_relayed: false,
         }
     }
 
@@ -252,11 +253,13 @@ impl Registry {
     }
 }
 
-/// A session's place among the live ones; dropping it leaves.
+/// A session's place among the live ones; dropping it leaves. Its arrival was reported as admitted: one
+/// that leaves before it is relayed, since its client is gone, is reported as cut.
 #[derive(Debug)]
 pub(crate) struct Seat {
     registry: Arc<Registry>,
     session: Arc<Live>,
+    is_relayed: bool,
 }
 
 impl Seat {
@@ -275,6 +278,11 @@ impl Seat {
     /// The session, as others see it.
     pub(crate) const fn session(&self) -> &Arc<Live> {
         &self.session
+    }
+
+    /// Says that it is relayed from now on, by somebody who reports its end.
+    pub(crate) const fn relayed(&mut self) {
+        self.is_relayed = true;
     }
 
     /// Orders the session to end.
@@ -300,6 +308,67 @@ impl Drop for Seat {
         if sessions.capacity() > 1024 && live * 4 < sessions.capacity() {
             sessions.shrink_to(live * 2);
         }
+        drop(sessions);
+        if !self.is_relayed {
+            let facts = self.facts();
+            self.reporter().ended(&report::Ended {
+                id: self.id(),
+                facts,
+                end: End::Cut,
+                told: None,
+                lived: SystemClock::new().now().since(facts.opened_at),
+                bytes: [0; 2],
+                messages: [0; 2],
+                trace: None,
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::services::{Decided, Observer, SessionEnd};
+
+    /// Remembers whose sessions ended, and how.
+    #[derive(Default)]
+    struct Told(Mutex<Vec<(String, End)>>);
+
+    impl Observer for Told {
+        fn decided(&self, _: &Decided<'_>) {}
+
+        fn ended(&self, ended: &SessionEnd<'_>) {
+            let mut told = self.0.lock().expect("no panic");
+            told.push((ended.identity.subject().to_owned(), ended.end));
+        }
+    }
+
+    fn facts(subject: &str) -> Facts {
+        let (head, ()) = Request::get("/").body(()).expect("a head").into_parts();
+        Facts {
+            route: "r".into(),
+            identity: ArcSwap::from_pointee(Identity::new(subject)),
+            opened_at: Timestamp::from_secs(0),
+            terms: Arc::default(),
+            carrier: None,
+            peer: Peer::local(),
+            hosts: Arc::new(HostRule::Loopback),
+            asked: Asked::of(&Arrival::new(head, Peer::local())),
+        }
+    }
+
+    #[test]
+    fn a_session_that_leaves_before_it_is_relayed_is_reported_as_cut_and_another_by_its_driver() {
+        let told = Arc::new(Told::default());
+        let observer = Arc::clone(&told) as Arc<dyn Observer>;
+        let registry = Arc::new(Registry::new(Arc::new(Reporter::new(Some(observer)))));
+        let ada = registry.seat(None, facts("ada"), None);
+        let mut bob = registry.seat(None, facts("bob"), None);
+        bob.relayed();
+        drop((ada, bob));
+        assert_eq!(registry.len(), 0);
+        let told = told.0.lock().expect("no panic");
+        assert_eq!(*told, [("ada".to_owned(), End::Cut)]);
     }
 }
 

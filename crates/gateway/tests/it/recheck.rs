@@ -6,10 +6,13 @@ use std::time::Duration;
 
 use portcullis_boundary::carrier::Carriers;
 use portcullis_boundary::clock::Timestamp;
+use portcullis_boundary::policy::Auth;
 use portcullis_boundary::refusal::InvalidReason;
-use portcullis_boundary::{Credential, Identity, Rejection, Verifier};
+use portcullis_boundary::revocation::{Revocation, Target};
+use portcullis_boundary::{Credential, DynVerifier, Identity, Policy, Rejection, Verifier};
 use portcullis_gateway::Services;
-use portcullis_testing::TestAuthority;
+use portcullis_gateway::config::Pattern;
+use portcullis_testing::{TestAuthority, TokenVerifier};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -255,6 +258,144 @@ async fn an_answer_about_what_a_session_rested_on_before_ends_nobody() {
     let asked = verifier.times_asked("quick");
     verifier.is_asked("quick", asked + 3).await;
     echoes(&mut socket).await;
+}
+
+/// A gate that reads tickets of `fickle`, and credentials of somebody whose word is for good.
+fn mixed(verifier: &Fickle, for_good: Arc<dyn DynVerifier>) -> Setup {
+    let mut setup = Setup::new(Auth::Required {
+        verifiers: vec![for_good, Arc::new(verifier.clone())],
+        carriers: Carriers::default(),
+    });
+    setup.policy = setup.policy.keeping_credentials(true);
+    setup.terms.recheck = Some(OFTEN);
+    setup
+}
+
+#[tokio::test]
+async fn a_session_that_is_renewed_onto_somebody_who_can_only_be_asked_is_asked_about() {
+    let verifier = Fickle::new();
+    let ada = || Ok(Identity::new("ada").with_issuer("house"));
+    verifier.says("f", ada());
+    let for_good = TokenVerifier::new().knows("j", ada()).reads_only("j");
+    let mut setup = mixed(&verifier, Arc::new(for_good));
+    // Longer than this nobody is silent, whom nobody is asked about.
+    setup.terms.recheck_silence = Some(Duration::from_millis(300));
+    let gate = setup.start();
+    let (id, mut socket) = enter(&gate, "j").await;
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    echoes(&mut socket).await;
+    assert_eq!(verifier.times_asked("f"), 0);
+    renew(&gate, &id, "f").await;
+    verifier.is_asked("f", 3).await;
+    echoes(&mut socket).await;
+    verifier.says("f", Err(Rejection::Revoked));
+    assert_eq!(closed(&mut socket).await, (4004, "revoked".into()));
+}
+
+#[tokio::test]
+async fn a_session_of_a_route_that_no_longer_asks_again_is_neither_asked_about_nor_silent() {
+    let verifier = Fickle::new();
+    verifier.says("old", ada());
+    verifier.says("new", ada());
+    let silent = || {
+        let mut setup = setup(&verifier, OFTEN);
+        setup.terms.recheck_silence = Some(Duration::from_millis(300));
+        setup
+    };
+    let gate = silent().start();
+    let (id, mut socket) = enter(&gate, "old").await;
+    verifier.is_asked("old", 3).await;
+    let mut off = setup(&verifier, OFTEN);
+    off.policy = off.policy.keeping_credentials(false);
+    off.terms.recheck = None;
+    assert_eq!(gate.gate.reload(off.config()), 0);
+    // Of this one no credential is kept.
+    renew(&gate, &id, "new").await;
+    verifier.says("new", Err(Rejection::Revoked));
+    let asked = verifier.times_asked("new");
+    tokio::time::sleep(Duration::from_millis(900)).await;
+    echoes(&mut socket).await;
+    assert_eq!(verifier.times_asked("new"), asked);
+}
+
+#[tokio::test]
+async fn a_reload_that_turns_authentication_off_ends_nobody_by_asking_again() {
+    let verifier = Fickle::new();
+    verifier.says("a", ada());
+    let authority = TestAuthority::new().polled();
+    let services = Services {
+        authority: Some(Arc::new(authority.clone())),
+        ..Services::default()
+    };
+    let gate = setup(&verifier, OFTEN).start_with(services);
+    let (_, mut socket) = enter(&gate, "a").await;
+    verifier.is_asked("a", 3).await;
+    let mut off = Setup::new(Auth::Off);
+    off.policy = off.policy.keeping_credentials(true);
+    off.terms.recheck = Some(OFTEN);
+    assert_eq!(gate.gate.reload(off.config()), 0);
+    authority.disown("ada");
+    authority.disown("local");
+    let (answer, mut local) = gate.handshake(&[]).await;
+    assert_eq!(answer.status, 101, "{}", answer.text);
+    tokio::time::sleep(OFTEN * 10).await;
+    echoes(&mut local).await;
+    echoes(&mut socket).await;
+}
+
+#[tokio::test]
+async fn what_is_revoked_of_an_answer_ends_the_session_that_rests_on_it_from_then_on() {
+    let verifier = Fickle::new();
+    verifier.says("a", ada());
+    let gate = setup(&verifier, OFTEN).start();
+    let (_, mut socket) = enter(&gate, "a").await;
+    let revocation = Revocation::of(Target::Credential("stolen".into()));
+    assert_eq!(gate.gate.revoke(&revocation), 0);
+    verifier.is_asked("a", 3).await;
+    echoes(&mut socket).await;
+    verifier.says("a", Ok(Identity::new("ada").with_credential_id("stolen")));
+    assert_eq!(closed(&mut socket).await, (4004, "revoked".into()));
+}
+
+#[tokio::test]
+async fn an_authority_that_hangs_holds_up_its_own_route_alone() {
+    let (hanging, quick) = (Fickle::new(), Fickle::new());
+    let route = |verifier: &Fickle, name: &str| {
+        let mut setup = setup(verifier, OFTEN);
+        let auth = required_with(Arc::new(verifier.clone()), Carriers::default());
+        setup.policy = Policy::new(name, auth).keeping_credentials(true);
+        setup
+    };
+    let mut config = route(&hanging, "hangs").config();
+    config.routes[0].pattern = Pattern::parse("/x").expect("a pattern");
+    config.routes.extend(route(&quick, "all").config().routes);
+    let gate = Setup::new(Auth::Off).start();
+    gate.gate.reload(config);
+    quick.says("q", ada());
+    let mut sockets = Vec::new();
+    for number in 0..100 {
+        let token = number.to_string();
+        hanging.says(&token, ada());
+        sockets.push(enter(&gate, &token).await);
+    }
+    hanging.0.open.send_replace(false);
+    within(async {
+        while hanging.most_at_once() < 64 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await;
+    let request = format!(
+        "GET /y HTTP/1.1\r\nhost: {}\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
+         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+         authorization: Bearer q\r\n\r\n",
+        gate.address
+    );
+    let (answer, mut other) = gate.send(&request).await;
+    assert_eq!(answer.status, 101, "{}", answer.text);
+    quick.is_asked("q", 3).await;
+    quick.says("q", Err(Rejection::Revoked));
+    assert_eq!(closed(&mut other).await, (4004, "revoked".into()));
 }
 
 #[tokio::test]

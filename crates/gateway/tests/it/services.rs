@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use portcullis_boundary::RefusalKind;
+use portcullis_boundary::policy::Auth;
 use portcullis_boundary::revocation::{Revocation, Target as Revoked};
 use portcullis_gateway::config::{Target, Upstream};
 use portcullis_gateway::service::{Admitted, Body, ServiceUpstream, Socket};
@@ -108,6 +109,30 @@ async fn a_service_that_asks_again_hears_what_was_revoked_meanwhile() {
     gate.gate.revoke(&Revocation::of(target));
     let refusal = within(admitted.check()).await.expect_err("revoked");
     assert_eq!(refusal.kind(), RefusalKind::Revoked);
+}
+
+#[tokio::test]
+async fn where_the_door_asks_nobody_who_it_is_a_service_that_asks_again_is_told_so() {
+    let (ask, mut asked) = mpsc::channel(1);
+    let mut setup = Setup::new(Auth::Off);
+    setup.upstream = upstream(move |request: Request<Body>| {
+        let ask = ask.clone();
+        async move {
+            let socket = taken(&request);
+            ask.send((admitted(&request), socket)).await.expect("asked");
+            switched()
+        }
+    });
+    let gate = setup.start();
+    // Nobody knows what was revoked meanwhile, and nobody asks.
+    gate.gate.set_informed(false);
+    let (answer, _client) = gate.handshake(&[]).await;
+    assert_eq!(answer.status, 101, "{}", answer.text);
+    let (admitted, _socket) = within(asked.recv()).await.expect("a session");
+    let identity = within(admitted.check())
+        .await
+        .expect("let in as at the door");
+    assert_eq!(identity.subject(), "local");
 }
 
 fn gate_before<F, A>(serve: F) -> TestGate

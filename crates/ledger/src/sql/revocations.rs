@@ -44,7 +44,7 @@ impl Revocations for SqlLedger {
     }
 
     fn revocations_since(&self, seq: u64, limit: u16) -> Answer<Vec<RevocationRecord>> {
-        self.desk.read(move |db| {
+        self.desk.read_for_gate(move |db| {
             Box::pin(async move {
                 let page = Page::first(limit)?;
                 let (sql, values) = Select::new(ALL).when("seq >", seq).page("seq", &page);

@@ -20,7 +20,7 @@ const ALL: &str = "SELECT sessions.id, gate, route, subject, issuer, credential_
 impl Sessions for SqlLedger {
     fn renew_lease(&self, gate: &str, until: Timestamp, now: Timestamp) -> Answer<Lease> {
         let gate = gate.to_owned();
-        self.desk.pass(move |db| {
+        self.desk.pass_for_gate(move |db| {
             Box::pin(async move {
                 text::name("a gate's id", &gate)?;
                 let sql = "UPDATE gates SET lease_until = $2 WHERE id = $1 AND lease_until > $3";
@@ -38,7 +38,7 @@ impl Sessions for SqlLedger {
 
     fn forget_gate(&self, gate: &str) -> Answer<()> {
         let gate = gate.to_owned();
-        self.desk.pass(move |db| {
+        self.desk.pass_for_gate(move |db| {
             Box::pin(async move {
                 text::name("a gate's id", &gate)?;
                 let sql = "DELETE FROM sessions WHERE gate = $1";

@@ -24,12 +24,18 @@ pub(crate) type Step<'c, T> =
 /// What more an asker waits than the work may take: the answer has to come back to its thread.
 const GRACE: Duration = Duration::from_millis(250);
 
+/// The most questions of a gate's own upkeep at once: its lease, and what was revoked. Strangers ask
+/// the ledger, too, before they are known (rates, tickets), and must not keep revocations away.
+const MOST_UPKEEP: usize = 16;
+
 pub(crate) struct Desk {
     pools: Arc<Pools>,
     settings: Settings,
     runtime: Handle,
     tasks: TaskTracker,
     questions: Arc<Semaphore>,
+    /// For what a gate asks for itself.
+    upkeep: Arc<Semaphore>,
 }
 
 #[derive(Clone, Copy)]
@@ -66,6 +72,7 @@ impl Desk {
         Ok(Self {
             pools: Arc::new(pools),
             questions: Arc::new(Semaphore::new(settings.questions)),
+            upkeep: Arc::new(Semaphore::new(MOST_UPKEEP)),
             settings,
             runtime,
             tasks,
@@ -74,6 +81,7 @@ impl Desk {
 
     pub(crate) async fn close(&self) {
         self.questions.close();
+        self.upkeep.close();
         self.tasks.close();
         let _: Result<(), tokio::time::error::Elapsed> =
             timeout(self.settings.limit + GRACE, self.tasks.wait()).await;
@@ -89,7 +97,16 @@ impl Desk {
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut Connection) -> Step<'c, T> + Send + 'static,
     {
-        self.ask(Access::Read, work)
+        self.ask(&self.questions, Access::Read, work)
+    }
+
+    /// Asks without changing, for the gate itself: there is room for it however many others ask.
+    pub(crate) fn read_for_gate<T, F>(&self, work: F) -> Answer<T>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut Connection) -> Step<'c, T> + Send + 'static,
+    {
+        self.ask(&self.upkeep, Access::Read, work)
     }
 
     /// Changes with one statement.
@@ -98,7 +115,7 @@ impl Desk {
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut Connection) -> Step<'c, T> + Send + 'static,
     {
-        self.ask(Access::Write, work)
+        self.ask(&self.questions, Access::Write, work)
     }
 
     /// Changes with several statements, all or none.
@@ -107,7 +124,7 @@ impl Desk {
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut Connection) -> Step<'c, T> + Send + 'static,
     {
-        self.ask(Access::Transact(Durability::Lasting), work)
+        self.ask(&self.questions, Access::Transact(Durability::Lasting), work)
     }
 
     /// The same for what need not outlive a power cut.
@@ -116,20 +133,29 @@ impl Desk {
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut Connection) -> Step<'c, T> + Send + 'static,
     {
-        self.ask(Access::Transact(Durability::Passing), work)
+        self.ask(&self.questions, Access::Transact(Durability::Passing), work)
     }
 
-    fn ask<T, F>(&self, access: Access, work: F) -> Answer<T>
+    /// The same for the gate itself: there is room for it however many others ask.
+    pub(crate) fn pass_for_gate<T, F>(&self, work: F) -> Answer<T>
     where
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut Connection) -> Step<'c, T> + Send + 'static,
     {
-        let questions = Arc::clone(&self.questions);
+        self.ask(&self.upkeep, Access::Transact(Durability::Passing), work)
+    }
+
+    fn ask<T, F>(&self, room: &Arc<Semaphore>, access: Access, work: F) -> Answer<T>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut Connection) -> Step<'c, T> + Send + 'static,
+    {
+        let room = Arc::clone(room);
         let pools = Arc::clone(&self.pools);
         let (tasks, runtime) = (self.tasks.clone(), self.runtime.clone());
         let limit = self.settings.limit;
         Box::pin(async move {
-            let permit = questions.try_acquire_owned().map_err(|error| match error {
+            let permit = room.try_acquire_owned().map_err(|error| match error {
                 TryAcquireError::NoPermits => {
                     LedgerError::unavailable("too many questions at once")
                 }
@@ -222,6 +248,23 @@ mod tests {
             })
         });
         asked.await
+    }
+
+    #[tokio::test]
+    async fn what_a_gate_asks_for_itself_has_room_when_others_have_none() {
+        let full = Settings {
+            questions: 0,
+            ..Settings::default()
+        };
+        let desk = Desk::open(Place::Memory, full, Handle::current());
+        let desk = desk.await.expect("memory");
+        let full = Err(LedgerError::unavailable("too many questions at once"));
+        assert_eq!(desk.read(|_| Box::pin(async { Ok(()) })).await, full);
+        assert_eq!(desk.pass(|_| Box::pin(async { Ok(()) })).await, full);
+        let own = desk.read_for_gate(|_| Box::pin(async { Ok(()) })).await;
+        assert_eq!(own, Ok(()));
+        let own = desk.pass_for_gate(|_| Box::pin(async { Ok(()) })).await;
+        assert_eq!(own, Ok(()));
     }
 
     #[tokio::test]

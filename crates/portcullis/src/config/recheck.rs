@@ -14,6 +14,9 @@ use super::problem::Problem;
 /// How often those are asked again who can only be asked, where nothing else is written.
 const EVERY: Duration = Duration::from_secs(60);
 
+/// How long an answer takes at most, where no other `timeout` is written.
+const ANSWER: Duration = Duration::from_secs(2);
+
 /// How often, and how long a silence is borne.
 pub(super) struct Recheck {
     pub(super) every: Option<Duration>,
@@ -40,6 +43,8 @@ pub(super) fn build(
         builder.report(Problem::new("nobody is asked, so all are silent", mend).at(&place.span));
     }
     let verifier_is_polled = auth.is_some_and(is_polled);
+    // Rule 7 is not asked where nobody is asked who it is.
+    let authority = authority.filter(|_| auth.is_some_and(Auth::asks_who_it_is));
     let is_polled = verifier_is_polled || authority.is_some_and(|authority| authority.is_polled());
     // Of a route with problems, and of one with its authentication off, nobody knows.
     let is_known = matches!(auth, Some(Auth::Public | Auth::Required { .. }));
@@ -53,6 +58,14 @@ pub(super) fn build(
         builder.report(Problem::new(what, mend).at(&place.span));
     }
     let every = Some(every.unwrap_or(EVERY)).filter(|_| is_polled && !is_off);
+    if let (Some(place), Some(silence), Some(every)) = (&session.recheck_silence, silence, every)
+        && silence < every + ANSWER
+    {
+        let least = (every + ANSWER).as_secs_f64().ceil();
+        let mend = format!("write \"{least}s\" or more: `recheck`, and two seconds for the answer");
+        let what = "a session would end before its question was answered";
+        builder.report(Problem::new(what, mend).at(&place.span));
+    }
     if verifier_is_polled && every.is_some() && silence.is_none() && reads_tickets(auth) {
         let path = &route.path.value;
         builder.warnings.push(format!(

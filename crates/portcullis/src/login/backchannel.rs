@@ -67,7 +67,8 @@ impl LoginDesk {
     async fn revoke_all(&self, ended: Vec<Login>, now: Timestamp) -> Result<(), LedgerError> {
         let mut failure = None;
         for login in ended {
-            let Err(error) = self.revoke(&login, "logged out by the provider", now).await else {
+            let note = "logged out by the provider";
+            let Err(error) = self.revoke(&login, note, None, now).await else {
                 continue;
             };
             failure = Some(error);

@@ -35,7 +35,7 @@ impl LoginDesk {
             "return",
         );
         let return_path = ReturnPath::new(asked.as_deref());
-        match self.knock(peer, now).await {
+        match self.knock("login", peer, now).await {
             Ok(Ok(())) => {}
             Ok(Err(wait)) => return too_many(wait),
             Err(error) => return ledger_failed(&error),
@@ -61,8 +61,9 @@ impl LoginDesk {
     }
 
     /// Strangers make the ledger remember something here: an address does not do it often.
-    async fn knock(
+    pub(super) async fn knock(
         &self,
+        what: &str,
         peer: &Peer,
         now: Timestamp,
     ) -> Result<Result<(), Duration>, LedgerError> {
@@ -70,7 +71,7 @@ impl LoginDesk {
             return Ok(Ok(()));
         };
         let rate = Rate::new(MOST_IN_A_MINUTE, Duration::from_secs(60));
-        let meter = format!("login:{}", network(address));
+        let meter = format!("{what}:{}", network(address));
         self.ledger()?.take(&meter, rate, now).await
     }
 
@@ -122,7 +123,7 @@ pub(super) fn provider_failed(plan: &LoginPlan, error: &LoginError) -> Response<
     answers::again(StatusCode::FORBIDDEN, "Not logged in", text, &plan.path())
 }
 
-fn too_many(wait: Duration) -> Response<Bytes> {
+pub(super) fn too_many(wait: Duration) -> Response<Bytes> {
     let text = "There are too many logins at the moment. Please try again later.";
     let mut response = answers::sorry(StatusCode::TOO_MANY_REQUESTS, "Not now", text);
     let seconds = wait.as_secs().max(1);

@@ -9,7 +9,7 @@ use portcullis_ledger::{LedgerError, LoginState, SecretHash};
 use portcullis_verifiers::login::{CallbackAnswer, LoggedIn, LoginCookie};
 
 use super::answers;
-use super::begin::{provider_failed, state_hash};
+use super::begin::{provider_failed, state_hash, too_many};
 use super::cookies;
 use super::desk::{LoginDesk, ledger_failed, parameter};
 use super::plan::LoginPlan;
@@ -27,6 +27,12 @@ impl LoginDesk {
         let begun = match self.begun(plan, request.headers(), query, now).await {
             Ok(Some(begun)) => begun,
             Ok(None) => {
+                // Strangers make the ledger remember something here, too.
+                match self.knock("callback", peer, now).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(wait)) => return too_many(wait),
+                    Err(error) => return ledger_failed(&error),
+                }
                 let login = plan.name();
                 tracing::warn!(target: "portcullis::login", login, "a callback of no login that has begun");
                 self.refused(plan, peer, "it did not begin in this browser");
@@ -99,7 +105,7 @@ impl LoginDesk {
     ) -> Result<LoginCookie, LedgerError> {
         let before = cookies::find(headers, plan.cookies().login());
         if let Some(before) = before.and_then(LoginCookie::parse) {
-            self.end(&before, "logged in anew", now).await?;
+            self.end(&before, "logged in anew", peer, now).await?;
         }
         let cookie = LoginCookie::generate();
         let (subject, issuer) = (who.subject.clone(), who.issuer.clone());
@@ -132,6 +138,7 @@ impl LoginDesk {
         &self,
         cookie: &LoginCookie,
         note: &str,
+        peer: &Peer,
         now: Timestamp,
     ) -> Result<Option<portcullis_ledger::Login>, LedgerError> {
         let hash = SecretHash::from_bytes(cookie.sha256());
@@ -139,7 +146,7 @@ impl LoginDesk {
         let Some(login) = ledger.find_login(hash, now).await? else {
             return Ok(None);
         };
-        self.revoke(&login, note, now).await?;
+        self.revoke(&login, note, peer.address(), now).await?;
         ledger.end_login(hash).await?;
         tracing::info!(target: "portcullis::login", subject = %login.subject, credential_id = %login.id, "{note}");
         Ok(Some(login))

@@ -1,6 +1,7 @@
 //! Which page a request is for.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -74,7 +75,7 @@ impl LoginDesk {
                 }
             }
             ("logout", None, None) if is_get => answers::logout_button(),
-            ("logout", None, None) if is_post => self.log_out(&plans, request, now).await,
+            ("logout", None, None) if is_post => self.log_out(&plans, request, peer, now).await,
             ("logout", Some("done"), None) if is_get => {
                 answers::done("Logged out", "You are logged out.")
             }
@@ -111,11 +112,13 @@ impl LoginDesk {
         self.logins.ledger()
     }
 
-    /// Takes back what rests on a login: its cookie, and the sessions that are open.
+    /// Takes back what rests on a login: its cookie, and the sessions that are open. `address` is where
+    /// the browser is, where one asked.
     pub(super) async fn revoke(
         &self,
         login: &Login,
         note: &str,
+        address: Option<IpAddr>,
         now: Timestamp,
     ) -> Result<(), LedgerError> {
         let (_, ends_at) = belongings(login)?;
@@ -133,7 +136,7 @@ impl LoginDesk {
             subject: Some(&login.subject),
             issuer: Some(&login.issuer),
             credential_id: Some(&login.id),
-            address: None,
+            address,
             detail: note,
         });
         Ok(())

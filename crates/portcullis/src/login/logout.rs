@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{ORIGIN, SET_COOKIE};
 use http::{HeaderMap, Request, Response, StatusCode};
+use portcullis_boundary::Peer;
 use portcullis_boundary::clock::Timestamp;
 use portcullis_boundary::policy::Origin;
 use portcullis_ledger::Login;
@@ -22,6 +23,7 @@ impl LoginDesk {
         &self,
         plans: &[Arc<LoginPlan>],
         request: &Request<Bytes>,
+        peer: &Peer,
         now: Timestamp,
     ) -> Response<Bytes> {
         let headers = request.headers();
@@ -33,7 +35,7 @@ impl LoginDesk {
         for name in names(plans) {
             let cookie = cookies::find(headers, name).and_then(LoginCookie::parse);
             if let Some(cookie) = cookie {
-                match self.end(&cookie, "logged out", now).await {
+                match self.end(&cookie, "logged out", peer, now).await {
                     Ok(login) => gone = login.or(gone),
                     Err(error) => return ledger_failed(&error),
                 }

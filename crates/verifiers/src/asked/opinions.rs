@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 use super::expected::Accepted;
 use crate::digest;
 use crate::error::AskError;
+use crate::outage::Outage;
 use crate::outbound::Flights;
 use crate::recent::Recent;
 
@@ -27,6 +28,7 @@ pub(crate) struct Opinion {
 pub(crate) struct Opinions {
     flights: Flights<[u8; 32], Result<Opinion, AskError>>,
     memory: Arc<Memory>,
+    outage: Arc<Outage>,
 }
 
 /// Good and bad are kept apart, so that a flood of the bad does not push out the good.
@@ -49,6 +51,7 @@ impl Opinions {
                 good: Recent::new(MOST_REMEMBERED),
                 bad: Recent::new(MOST_REMEMBERED),
             }),
+            outage: Arc::default(),
         }
     }
 
@@ -67,11 +70,12 @@ impl Opinions {
         let remembered = || self.memory.find(&key, now).map(Ok);
         let waiter = self.flights.join(&key, remembered, || {
             let (memory, asked) = (Arc::clone(&self.memory), ask());
+            let outage = Arc::clone(&self.outage);
             async move {
                 let opinion = asked.await;
                 match &opinion {
                     Ok(opinion) => memory.keep(key, opinion, now),
-                    Err(error) => tracing::warn!(%error, "a credential cannot be asked about"),
+                    Err(error) => outage.tell("a credential cannot be asked about", error),
                 }
                 opinion
             }

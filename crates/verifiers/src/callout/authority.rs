@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::contract;
 use crate::error::AskError;
+use crate::outage::Outage;
 use crate::outbound::{Answer, ClientAuth, Endpoint, Outbound};
 
 /// Answers rule 7 by asking a service about each arrival.
@@ -16,6 +17,7 @@ pub struct CalloutAuthority {
     auth: ClientAuth,
     outbound: Outbound,
     timeout: Duration,
+    outage: Outage,
 }
 
 impl CalloutAuthority {
@@ -27,6 +29,7 @@ impl CalloutAuthority {
             auth,
             outbound,
             timeout: Duration::from_secs(1),
+            outage: Outage::new(),
         }
     }
 
@@ -61,7 +64,7 @@ impl Authority for CalloutAuthority {
     async fn authorise(&self, identity: &Identity, arrival: &Arrival) -> Result<(), Refusal> {
         let answer = self.ask(question(identity, arrival).to_string()).await;
         let no_answer = |error: AskError| {
-            tracing::warn!(%error, "the authority cannot be asked");
+            self.outage.tell("the authority cannot be asked", &error);
             Refusal::new(RefusalKind::Overloaded)
                 .because("the authority did not answer")
                 .retry_after(RETRY_AFTER)

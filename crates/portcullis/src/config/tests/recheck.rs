@@ -83,6 +83,17 @@ fn what_asks_nobody_is_told_with_its_mend() {
             "nobody is asked, so all are silent",
         ),
         (
+            asks(ASKED, "session = { recheck_silence = \"60s\" }"),
+            "write \"62s\" or more",
+        ),
+        (
+            asks(
+                ASKED,
+                "session = { recheck = \"5m\", recheck_silence = \"2m\" }",
+            ),
+            "a session would end before its question was answered",
+        ),
+        (
             asks(ASKED, "session = { recheck = \"0s\" }"),
             "this time is zero",
         ),
@@ -99,6 +110,13 @@ fn what_asks_nobody_is_told_with_its_mend() {
         asks(token, "session = { recheck = \"5m\" }")
     );
     assert_eq!(wrong(&off), "nothing is wrong");
+}
+
+#[test]
+fn with_authentication_off_nobody_is_asked_again() {
+    let callout = "[route.callout]\nurl = \"https://rights.example\"";
+    let off = format!("[auth]\nrequired = false\n{}", asks(ASKED, callout));
+    assert_eq!(times(&off), (None, None), "{off}");
 }
 
 #[test]

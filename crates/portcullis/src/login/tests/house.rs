@@ -69,7 +69,9 @@ impl Revoker for Revoked {
 
     fn record(&self, record: LoginRecord<'_>) {
         let subject = record.subject.unwrap_or("-");
-        let line = format!("{} {subject}: {}", record.outcome, record.detail);
+        let from = record.address.map(|address| format!(" from {address}"));
+        let from = from.unwrap_or_default();
+        let line = format!("{} {subject}: {}{from}", record.outcome, record.detail);
         let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
         records.push(line);
     }
@@ -200,6 +202,16 @@ impl House {
     pub(super) async fn send(
         &self,
         browser: &mut Browser,
+        request: Request<Bytes>,
+        now: Timestamp,
+    ) -> Response<Bytes> {
+        self.send_from(&Peer::local(), browser, request, now).await
+    }
+
+    pub(super) async fn send_from(
+        &self,
+        peer: &Peer,
+        browser: &mut Browser,
         mut request: Request<Bytes>,
         now: Timestamp,
     ) -> Response<Bytes> {
@@ -212,7 +224,7 @@ impl House {
             let cookie = pairs.join("; ").parse().expect("a header");
             request.headers_mut().insert(COOKIE, cookie);
         }
-        let answer = self.desk.answer(&request, &Peer::local(), now).await;
+        let answer = self.desk.answer(&request, peer, now).await;
         let answer = answer.expect("a page");
         browser.take(&answer);
         answer

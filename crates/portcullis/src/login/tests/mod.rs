@@ -2,6 +2,7 @@
 
 mod house;
 
+use std::net::Ipv4Addr;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -110,6 +111,44 @@ async fn what_happens_to_a_login_is_recorded() {
             "logged_in ada: people",
         ]
     );
+}
+
+#[tokio::test]
+async fn callbacks_of_no_login_are_recorded_as_often_as_an_address_may_knock() {
+    let house = House::new().await;
+    let (here, there) = (Ipv4Addr::new(192, 0, 2, 1), Ipv4Addr::new(192, 0, 2, 2));
+    let stranger = async |from: Ipv4Addr| {
+        let request = get_request("/.portcullis/login/people/callback?state=none&code=none");
+        let (peer, mut browser) = (Peer::at(from.into()), Browser::default());
+        let answer = house.send_from(&peer, &mut browser, request, NOW).await;
+        answer.status()
+    };
+    for _ in 0..120 {
+        assert_eq!(stranger(here).await, StatusCode::BAD_REQUEST);
+    }
+    let recorded = || {
+        let records = house.revoked.records.lock();
+        records.unwrap_or_else(PoisonError::into_inner).len()
+    };
+    assert_eq!(recorded(), 120);
+    assert_eq!(stranger(here).await, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(recorded(), 120);
+    assert_eq!(stranger(there).await, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn who_logs_out_is_recorded_with_the_address_of_the_browser() {
+    let house = House::new().await;
+    let mut browser = Browser::default();
+    house.log_in(&mut browser).await;
+    let request = Request::post("/.portcullis/logout").header("sec-fetch-site", "same-origin");
+    let request = request.body(Bytes::new()).expect("a request");
+    let peer = Peer::at(Ipv4Addr::new(192, 0, 2, 1).into());
+    house.send_from(&peer, &mut browser, request, NOW).await;
+    let records = house.revoked.records.lock();
+    let records = records.unwrap_or_else(PoisonError::into_inner);
+    let told = "logged_out ada: logged out from 192.0.2.1";
+    assert_eq!(records.last().map(String::as_str), Some(told));
 }
 
 #[tokio::test]
