@@ -250,6 +250,10 @@ impl Driver {
                     self.link.stop(id);
                 }
                 Action::Steer(text) => self.link.steer(text),
+                Action::Abandon => {
+                    tracing::info!(target: LOG, "an upstream's socket is left: it said what is no event");
+                    self.link.abandon();
+                }
                 Action::Report(report) => self.caller.used(&report),
                 Action::Close(code, reason) => self.say_goodbye(Some(code), reason, false),
             }
@@ -283,6 +287,7 @@ impl Driver {
                 | Action::Ask(..)
                 | Action::Start(..)
                 | Action::Steer(_)
+                | Action::Abandon
                 | Action::Close(..) => {}
             }
         }

@@ -82,12 +82,17 @@ impl Relay {
     pub(super) fn poll_heard(&mut self, cx: &mut Context<'_>) -> Poll<Heard> {
         let heard = self.poll_socket(cx);
         if let Poll::Ready(Heard::Lost(_)) = heard {
-            self.state = State::Idle;
-            self.outbox.clear();
-            self.is_flushed = true;
-            self.turns.clear();
+            self.abandon();
         }
         heard
+    }
+
+    /// Lets the socket go, with all that waits for it.
+    pub(super) fn abandon(&mut self) {
+        self.state = State::Idle;
+        self.outbox.clear();
+        self.is_flushed = true;
+        self.turns.clear();
     }
 
     fn poll_socket(&mut self, cx: &mut Context<'_>) -> Poll<Heard> {

@@ -27,6 +27,9 @@ pub enum Action {
     Stop(TurnId),
     /// Pass this message to the upstream's socket.
     Steer(Text),
+    /// Leave the upstream's socket, with all that waits for it: what it says can no longer be told apart.
+    /// The next turn opens another.
+    Abandon,
     /// Tell whoever counts.
     Report(Box<TurnReport>),
     /// Send this close frame, and nothing after it.

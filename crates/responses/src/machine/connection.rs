@@ -13,8 +13,8 @@ use super::turns::Running;
 use super::{Action, Frame, Ids, Rules, TurnId};
 use crate::event::{ClientEvent, Create, Fault, Misread};
 use crate::json::Text;
-use crate::prepare::{Models, is_warm_up};
-use crate::turn::Fresh;
+use crate::prepare::is_warm_up;
+use crate::turn::{Fresh, Turn};
 
 /// One connection's state. See the [module](super).
 #[derive(Debug)]
@@ -26,8 +26,9 @@ pub struct Machine {
     pub(super) life: Life,
     pub(super) actions: VecDeque<Action>,
     pub(super) successors: Successors,
-    /// The models of each lane's last turn, for turns that an upstream begins by itself.
-    pub(super) last_models: HashMap<Lane, Models>,
+    /// Each lane's last turn: its models, for turns that an upstream begins by itself, and its numbers,
+    /// for what is said of it later. Empty but for an upstream with a socket.
+    pub(super) last_turns: HashMap<Lane, Turn>,
     /// The bytes of messages whose turns are not over.
     pub(super) pending_bytes: usize,
     ids: Ids,
@@ -61,7 +62,7 @@ impl Machine {
             lanes: Lanes::default(),
             running: Vec::new(),
             actions: VecDeque::new(),
-            last_models: HashMap::new(),
+            last_turns: HashMap::new(),
             successors: Successors::default(),
             pending_bytes: 0,
             ids: Ids::new(seed),

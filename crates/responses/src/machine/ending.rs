@@ -19,13 +19,12 @@ impl Machine {
         let report = running.turn.report(Transport::WebSocket, now);
         self.actions.push_back(Action::Report(Box::new(report)));
         let lane = running.lane();
+        if let Stage::Started(started) = running.stage {
+            self.remember(lane.clone(), &mut running.turn, started);
+        }
         if self.is_relayed() {
             self.successors.expect(&lane, now);
-            let models = running.turn.models().clone();
-            self.last_models.insert(lane.clone(), models);
-        }
-        if let Stage::Started(started) = running.stage {
-            self.remember(lane, &mut running.turn, started);
+            self.last_turns.insert(lane, running.turn);
         }
     }
 

@@ -139,6 +139,16 @@ impl Turn {
         })
     }
 
+    /// An answer of the upstream to a steering of this turn, which may come after its terminal.
+    pub(crate) fn steered(&mut self, text: &Text, now: Moment) -> Text {
+        self.told = now;
+        let Ok(head) = Head::read(text) else {
+            return text.clone();
+        };
+        let edited = self.edited(&head, text);
+        edited.map_or_else(|| text.clone(), Text::from)
+    }
+
     /// The terminal of a turn that its upstream failed.
     pub(crate) fn fail(&mut self, failure: &Failure, now: Moment) -> Option<Text> {
         if self.terminal.is_some() {

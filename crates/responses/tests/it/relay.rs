@@ -237,3 +237,22 @@ async fn the_upstreams_socket_is_left_with_the_client() {
     let reports = gate.books.reports(1).await;
     assert_eq!(reports[0].terminal, Terminal::Cancelled);
 }
+
+#[tokio::test]
+async fn what_an_upstream_says_after_something_that_is_no_event_is_not_told_to_the_next_turn() {
+    let peer = Peer::new().await;
+    let gate = peer.gate().await;
+    let mut client = Client::connect(gate.address).await;
+    client.send(&create(&json!("one"))).await;
+    client.send(&create(&json!("two"))).await;
+    let mut upstream = peer.accept().await;
+    upstream.next().await;
+    upstream.say(None, &[json!(5)]).await;
+    upstream.say(None, &response("r1", &[])).await;
+    assert_eq!(kinds(&client.turn().await), ["response.failed"]);
+    let mut upstream = peer.accept().await;
+    upstream.next().await;
+    upstream.say(None, &response("r2", &[])).await;
+    let events = client.turn().await;
+    assert_eq!(events[0]["response"]["id"], "r2");
+}

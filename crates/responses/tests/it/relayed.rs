@@ -7,7 +7,7 @@ use portcullis_responses::{Failure, Preparation, Remembers, Rules, Terms};
 use serde_json::{Value, json};
 
 use super::support::simulation::Simulation;
-use super::support::{create, kinds, response, user};
+use super::support::{create, kinds, numbers, response, user};
 
 fn relayed() -> Simulation {
     let aliases = Aliases::new([AliasRule::prefix("my-", Case::Matters, "m")]);
@@ -186,4 +186,32 @@ fn an_error_about_the_connection_is_no_answer_to_a_turn_that_the_upstream_does_n
     simulation.receive(&create(&json!("x")));
     simulation.said(&json!({ "type": "error", "status": 400, "sequence_number": 0, "error": {} }));
     assert_eq!(simulation.sent(), Vec::<Value>::new());
+}
+
+#[test]
+fn a_socket_that_says_what_is_no_event_is_left_with_its_turns() {
+    let mut simulation = relayed();
+    simulation.receive(&create(&json!("one")));
+    simulation.receive(&create(&json!("two")));
+    simulation.said(&json!(5));
+    assert_eq!(simulation.abandoned, 1);
+    assert_eq!(kinds(&simulation.sent()), ["response.failed"]);
+    assert_eq!(simulation.started.len(), 2);
+}
+
+#[test]
+fn answers_to_a_steering_are_numbered_among_the_events_of_its_turn_and_after_its_terminal() {
+    let mut simulation = relayed();
+    simulation.receive(&create(&json!("x")));
+    let events = response("r1", &[]);
+    simulation.said(&events[0]);
+    // The keepalive takes a number that the upstream does not know of.
+    simulation.pass(Duration::from_secs(15));
+    let failed =
+        |number: u64| json!({ "type": "response.steer.failed", "sequence_number": number });
+    simulation.said(&failed(1));
+    simulation.said(&json!({ "type": "response.completed", "sequence_number": 2,
+        "response": { "id": "r1" } }));
+    simulation.said(&failed(3));
+    assert_eq!(numbers(&simulation.sent()), [0, 1, 2, 3, 4]);
 }
