@@ -34,13 +34,15 @@ pub(crate) struct Registry {
 pub(crate) struct Facts {
     pub(crate) route: Arc<str>,
     /// Who it is, by the latest credential that was shown.
-    pub(crate) identity: ArcSwap<Identity>,
+    pub(crate) identity: Arc<ArcSwap<Identity>>,
     pub(crate) opened_at: Timestamp,
     pub(crate) terms: Arc<Terms>,
     pub(crate) carrier: Option<CarrierKind>,
     pub(crate) peer: Peer,
     pub(crate) hosts: Arc<HostRule>,
     pub(crate) asked: Asked,
+    /// Whether its upstream ends it when the gate drains.
+    pub(crate) drains_itself: bool,
 }
 
 /// The three things of a request that a policy may be asked about again.
