@@ -50,6 +50,8 @@ pub struct Ask {
     pub transport: Transport,
     /// Whether only state is to be prepared.
     pub is_warm_up: bool,
+    /// Whether it is input for a response that is under way, with which its upstream goes on.
+    pub is_steering: bool,
 }
 
 /// A prepared request.

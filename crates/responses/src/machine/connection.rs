@@ -8,6 +8,7 @@ use portcullis_boundary::clock::{Moment, Timestamp};
 use super::chain::{Chain, Lane};
 use super::lanes::{Lanes, Queued, Waiting, Work};
 use super::life::Life;
+use super::steer::Steering;
 use super::successors::Successors;
 use super::turns::Running;
 use super::{Action, Frame, Ids, Rules, TurnId};
@@ -26,6 +27,7 @@ pub struct Machine {
     pub(super) life: Life,
     pub(super) actions: VecDeque<Action>,
     pub(super) successors: Successors,
+    pub(super) steerings: Vec<Steering>,
     /// Each lane's last turn: its models, for turns that an upstream begins by itself, and its numbers,
     /// for what is said of it later. Empty but for an upstream with a socket.
     pub(super) last_turns: HashMap<Lane, Turn>,
@@ -64,6 +66,7 @@ impl Machine {
             actions: VecDeque::new(),
             last_turns: HashMap::new(),
             successors: Successors::default(),
+            steerings: Vec::new(),
             pending_bytes: 0,
             ids: Ids::new(seed),
             opened: now,
@@ -77,7 +80,7 @@ impl Machine {
         if self.life.is_over() {
             return;
         }
-        if let Err(Misread { lane, fault }) = self.read(frame) {
+        if let Err(Misread { lane, fault }) = self.read(frame, now) {
             self.tell(&fault, lane.as_deref());
         }
         self.go_on(now);
@@ -121,7 +124,7 @@ impl Machine {
         TurnId(self.turns)
     }
 
-    fn read(&mut self, frame: Frame) -> Result<(), Misread> {
+    fn read(&mut self, frame: Frame, now: Moment) -> Result<(), Misread> {
         let text = match frame {
             Frame::Text(text) => text,
             Frame::Binary => return Err(Fault::Binary.into()),
@@ -134,7 +137,7 @@ impl Machine {
         match ClientEvent::read(&text)? {
             ClientEvent::Create(create) => self.create(&create, &text),
             ClientEvent::Steer(steer) => {
-                self.steer(&steer, &text);
+                self.steer(&steer, now);
                 Ok(())
             }
         }

@@ -23,7 +23,10 @@ impl Machine {
             self.remember(lane.clone(), &mut running.turn, started);
         }
         if self.is_relayed() {
-            self.successors.expect(&lane, now);
+            // When no turn begins any more, none is waited for.
+            if self.life.refusal().is_none() {
+                self.successors.expect(&lane, now);
+            }
             self.last_turns.insert(lane, running.turn);
         }
     }
@@ -35,6 +38,7 @@ impl Machine {
             previous,
             history,
             is_stored,
+            ..
         } = started;
         match turn.terminal() {
             Some(Terminal::Completed | Terminal::Incomplete) => {

@@ -1,14 +1,17 @@
 //! What upstreams say to the machine.
 
+use std::sync::Arc;
+
 use portcullis_boundary::clock::Moment;
 
 use super::chain::Lane;
+use super::steer::LOST;
 use super::turns::{Running, Stage, Started};
-use super::{Action, Machine, Remembers, TurnId};
+use super::{Action, Ask, Machine, Remembers, TurnId};
 use crate::event::{Head, Kind};
 use crate::failure::Failure;
 use crate::json::{Text, string};
-use crate::turn::{Face, Told, Turn};
+use crate::turn::{Face, Told, Transport, Turn};
 
 impl Machine {
     /// The turn's upstream sent an event.
@@ -71,6 +74,7 @@ impl Machine {
     /// The upstream that is one socket for all lanes is lost, with all turns that it had.
     pub fn lost(&mut self, failure: &Failure, now: Moment) {
         self.successors.clear();
+        self.give_up_steering(LOST, |_| true);
         let is_started = |one: &Running| matches!(one.stage, Stage::Started(_));
         while let Some(place) = self.running.iter().position(is_started) {
             self.fail(place, failure, now);
@@ -89,18 +93,36 @@ impl Machine {
         self.send(told);
     }
 
-    /// The upstream goes on by itself with what it was steered with.
+    /// The upstream goes on by itself with what it was steered with. That is a turn as any other, about
+    /// which somebody is asked; none begins when no turn does.
     fn succeed(&mut self, lane: Lane, text: &Text, now: Moment) {
         self.successors.arrived(&lane);
+        if self.life.refusal().is_some() {
+            return;
+        }
         let Some(models) = self.last_turns.get(&lane).map(|turn| turn.models().clone()) else {
             return;
         };
         let fresh = self.fresh(now);
         let id = self.next_turn();
+        let ask = Ask {
+            asked: Arc::clone(models.asked()),
+            mapped: Arc::clone(models.mapped()),
+            lane: lane.clone(),
+            transport: Transport::WebSocket,
+            is_warm_up: false,
+            is_steering: false,
+        };
+        self.actions.push_back(Action::Ask(id, ask));
+        let mut turn = Turn::new(Face::Socket, lane, models, fresh, now);
+        turn.sent(0);
         self.running.push(Running {
             id,
-            turn: Turn::new(Face::Socket, lane, models, fresh, now),
-            stage: Stage::Started(Started::default()),
+            turn,
+            stage: Stage::Started(Started {
+                asked: Some(now),
+                ..Started::default()
+            }),
             bytes: 0,
             request_bytes: 0,
         });

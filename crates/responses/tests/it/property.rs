@@ -125,6 +125,7 @@ struct Witness {
     /// The turns that the upstream's socket has on each lane; it answers the first.
     socket: HashMap<Option<String>, VecDeque<String>>,
     stopped: HashSet<TurnId>,
+    steers: HashSet<TurnId>,
     reports: usize,
     ids: Vec<String>,
     made: usize,
@@ -158,6 +159,7 @@ impl Witness {
             last: HashMap::new(),
             socket: HashMap::new(),
             stopped: HashSet::new(),
+            steers: HashSet::new(),
             reports: 0,
             ids: vec!["resp_unknown".into()],
             made: 0,
@@ -307,6 +309,11 @@ impl Witness {
         while let Some(action) = self.machine.next_action() {
             match action {
                 Action::Send(text) => self.see(&text),
+                Action::Ask(id, ask) if ask.is_steering => {
+                    assert!(self.is_relayed);
+                    self.steers.insert(id);
+                    self.asking.push(id);
+                }
                 Action::Ask(id, ask) => {
                     let lane = ask.lane.as_deref().map(ToOwned::to_owned);
                     let before = self.active.insert(lane.clone(), None);
@@ -322,6 +329,9 @@ impl Witness {
                         let turns = self.socket.entry(self.lane_of[&id].clone());
                         turns.or_default().push_back(name(id));
                     }
+                }
+                Action::Stop(id) if self.steers.contains(&id) => {
+                    self.asking.retain(|asking| *asking != id);
                 }
                 Action::Stop(id) => {
                     assert!(self.stopped.insert(id), "stopped twice");
