@@ -280,6 +280,17 @@ def test_each_turn_is_a_record_of_the_audit_log(bridge, operated):
     assert (second["outcome"], second["status"], second["session"]) == ("error", 400, first["session"])
 
 
+def test_a_turn_whose_client_left_is_charged_by_an_estimate_and_known_by_its_session(bridge, operated):
+    door = operated(stories.silent())
+    with door.talk() as talk:
+        talk.create("say hi")
+        while talk.event()["type"] != "response.created":
+            pass
+    records = eventually(lambda: portcullis(door, "audit", "--kind", "turn"), what="a record")
+    assert [(record["outcome"], record["detail"]) for record in records] == [("cancelled", "its tokens are estimated")]
+    assert records[0]["tokens_in"] > 0 and records[0]["session"]
+
+
 def test_a_limit_of_sessions_counts_sockets(bridge):
     door = bridge(limits={"sessions_per_subject": 1})
     with door.talk() as talk:

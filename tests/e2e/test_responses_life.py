@@ -289,3 +289,32 @@ def test_a_stalled_upstream_stalls_nobody_else(bridge):
             other.turn("say hi").completed(stories.REPLY)
         go.set()
         talk.turn().completed("Held.")
+
+
+# A drain ------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_turn_under_way_ends_well_in_a_drain_and_no_other_begins(bridge):
+    go = threading.Event()
+    door = bridge(Story("own", {}, (*stories.started(), Until(go), *stories.text("To the end.").steps[2:])))
+
+    with door.talk() as talk:
+
+        def refused() -> bool:
+            talk.create("more", stream_id="b")
+            while (event := talk.event())["type"] not in TERMINALS:
+                pass
+            assert event["stream_id"] == "b", event
+            return event["type"] == "error" and event["status"] == 503
+
+        talk.create("say hi")
+        while talk.event()["type"] != "response.created":
+            pass
+        door.gate.drain()
+        eventually(refused, what="a turn that is refused")
+        go.set()
+        while (event := talk.event())["type"] not in TERMINALS:
+            pass
+        assert event["type"] == "response.completed"
+        assert talk.closed() == (1012, "draining")
+    assert door.gate.process.wait(10) == 0

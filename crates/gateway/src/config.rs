@@ -294,4 +294,12 @@ impl Upstream {
             response_timeout: Duration::from_secs(60),
         }
     }
+
+    /// Whether it ends its sessions by itself when the gate drains.
+    pub(crate) const fn drains_itself(&self) -> bool {
+        match &self.target {
+            Target::Service(service) => service.drains_itself(),
+            _ => false,
+        }
+    }
 }

@@ -226,9 +226,20 @@ impl Gate {
         self.shared.readiness()
     }
 
-    /// Refuses arrivals from now on, and asks every session to end with `draining`.
+    /// Refuses arrivals from now on, and asks every session to end with `draining`, but for those before
+    /// a service that [drains itself](crate::service::ServiceUpstream::draining_itself).
     pub fn drain(&self) {
         self.shared.draining.cancel();
+        for session in self.shared.registry.all() {
+            if !session.facts.drains_itself {
+                session.order(RefusalKind::Draining);
+            }
+        }
+    }
+
+    /// Asks the sessions that [`Gate::drain`] left to their services to end with `draining`, too: their
+    /// time is over.
+    pub fn drain_rest(&self) {
         for session in self.shared.registry.all() {
             session.order(RefusalKind::Draining);
         }
@@ -309,7 +320,9 @@ impl Shared {
             .is_some_and(|entry| Arc::ptr_eq(&entry.route, decided_by));
         let identity = seat.facts().identity.load();
         if self.is_draining() {
-            seat.order(RefusalKind::Draining);
+            if !seat.facts().drains_itself {
+                seat.order(RefusalKind::Draining);
+            }
         } else if let Some(kind) = self.asked.standing.covering(&identity, Some(seat.id())) {
             seat.order(kind);
         } else if !is_current && !rules.still_admit(seat.facts()) {

@@ -9,9 +9,10 @@ use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 
+use arc_swap::ArcSwap;
 use http::{Request, Response};
 use portcullis_boundary::clock::{Clock, SystemClock};
 use portcullis_boundary::{DynAuthority, Identity, Pass, Refusal, RefusalKind, SessionId};
@@ -29,7 +30,10 @@ const PIPE: usize = 64 * 1024;
 
 /// A service that stands behind a route.
 #[derive(Clone)]
-pub struct ServiceUpstream(BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>);
+pub struct ServiceUpstream {
+    service: BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>,
+    drains_itself: bool,
+}
 
 impl ServiceUpstream {
     /// Takes `service`. It is called on the gate's threads, each of which has a runtime of its own;
@@ -44,12 +48,30 @@ impl ServiceUpstream {
             + 'static,
         S::Future: Send + 'static,
     {
-        Self(BoxCloneSyncService::new(service))
+        Self {
+            service: BoxCloneSyncService::new(service),
+            drains_itself: false,
+        }
+    }
+
+    /// The service ends its sockets by itself when the gate drains: it looks at
+    /// [`Admitted::draining`], ends what is under way, and closes. What it has not ended by then is ended
+    /// by [`Gate::drain_rest`](crate::Gate::drain_rest).
+    #[must_use]
+    pub fn draining_itself(self) -> Self {
+        Self {
+            drains_itself: true,
+            ..self
+        }
+    }
+
+    pub(crate) const fn drains_itself(&self) -> bool {
+        self.drains_itself
     }
 
     /// Lets the service answer. Cancel-safe: dropping the future drops the request.
     pub(crate) async fn answer(&self, request: Request<Body>) -> Response<Body> {
-        let mut service = self.0.clone();
+        let mut service = self.service.clone();
         let ready = std::future::poll_fn(|cx| service.poll_ready(cx)).await;
         match ready {
             Ok(()) => {}
@@ -127,13 +149,19 @@ impl AsyncWrite for SocketIo {
     }
 }
 
+/// What is known of a session, after its end too.
+struct Seated {
+    id: SessionId,
+    identity: Arc<ArcSwap<Identity>>,
+}
+
 /// Who entered, and whether that still holds: an extension of each request that a service is given.
 #[derive(Clone)]
 pub struct Admitted {
     identity: Arc<Identity>,
     route: Arc<str>,
     authority: Arc<dyn DynAuthority>,
-    session: Arc<OnceLock<Weak<Live>>>,
+    session: Arc<OnceLock<Seated>>,
     tasks: TaskTracker,
     draining: CancellationToken,
 }
@@ -158,16 +186,18 @@ impl Admitted {
     /// The session has taken its seat.
     pub(crate) fn seated(&self, session: &Arc<Live>) {
         // Set once, by the one who opened the upstream.
-        let _: Result<(), Weak<Live>> = self.session.set(Arc::downgrade(session));
+        let _: Result<(), Seated> = self.session.set(Seated {
+            id: session.id,
+            identity: Arc::clone(&session.facts.identity),
+        });
     }
 
     /// Who it is: by the latest credential that was shown, where a session has been renewed.
     #[must_use]
     pub fn identity(&self) -> Arc<Identity> {
-        let session = self.session.get().and_then(Weak::upgrade);
-        session.map_or_else(
+        self.session.get().map_or_else(
             || Arc::clone(&self.identity),
-            |session| session.facts.identity.load_full(),
+            |session| session.identity.load_full(),
         )
     }
 
@@ -177,11 +207,10 @@ impl Admitted {
         &self.route
     }
 
-    /// The session's name; none for a plain request, and until the 101 went out.
+    /// The session's name, after its end too; none for a plain request, and until the 101 went out.
     #[must_use]
     pub fn session(&self) -> Option<SessionId> {
-        let session = self.session.get()?.upgrade()?;
-        Some(session.id)
+        Some(self.session.get()?.id)
     }
 
     /// The tracker on which whatever outlives the answer is spawned: the gate's thread waits for it.

@@ -65,8 +65,11 @@ pub(crate) struct Closer {
 }
 
 impl Closer {
-    /// Closes `streams` the next time that the thread is idle, or at its next tick.
+    /// Closes `streams` the next time that the thread is idle, or at its next tick. One that leads to a
+    /// service in this program is closed now: what that does for the session should end with it.
     pub(crate) fn close(&self, streams: [Stream; 2]) {
+        let is_outside = |stream: &Stream| !matches!(stream, Stream::Builtin(_));
+        let streams = streams.into_iter().filter(is_outside);
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.len() < MAX_WAITING {
             waiting.extend(streams);
@@ -79,5 +82,21 @@ impl Closer {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_leads_to_a_service_is_closed_at_once() {
+        let (ours, mut theirs) = tokio::io::duplex(1);
+        let (also_ours, _) = tokio::io::duplex(1);
+        let closer = Closer::default();
+        closer.close([Stream::Builtin(ours), Stream::Builtin(also_ours)]);
+        assert_eq!(theirs.read(&mut [0]).await.expect("read"), 0);
     }
 }

@@ -13,7 +13,6 @@ use portcullis_gateway::{BoundAddress, Gate, Observer, Services, StartError, Sta
 use portcullis_verifiers::jwks::Keys;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio_util::sync::CancellationToken;
 
 use crate::admin::Admin;
 use crate::admin::api::Api;
@@ -181,6 +180,10 @@ async fn keep(state: Option<&State>, gate: &Gate, notes: &Notes) {
 /// How long the gate's threads may take to end when they are cut: they are woken, and drop what they
 /// have.
 const CUT_WITHIN: Duration = Duration::from_secs(2);
+
+/// Before a drain runs out of time, sessions with turns under way are told so for that long.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
 async fn export(traces: Option<&Traces>) {
     match traces {
         Some(traces) => traces.keep().await,
@@ -214,8 +217,6 @@ struct Life {
     keys: Vec<Keys>,
     notes: Arc<Notes>,
     shared: Shared,
-    /// Told to bridges.
-    draining: CancellationToken,
 }
 
 /// What a gate shares with others, as the latest settings have it.
@@ -268,7 +269,6 @@ impl Life {
             ends: Ends::new().context(what)?,
             hangups: signal(SignalKind::hangup()).context(what)?,
             watch: Watch::new(&settings.files),
-            draining: source.draining().clone(),
             reloader: Reloader::new(source, settings, api),
             drain_timeout: settings.gate.timeouts.drain,
             shared,
@@ -286,14 +286,22 @@ impl Life {
         }
         tracing::info!(target: "portcullis", sessions = self.gate.sessions(), "draining");
         self.gate.drain();
-        self.draining.cancel();
+        let gate = Arc::clone(&self.gate);
+        let last_words = LAST_WORDS.min(self.drain_timeout / 2);
+        let patience = self.drain_timeout - last_words;
+        let overtime = async move {
+            tokio::time::sleep(patience).await;
+            // Turns of models may not take longer.
+            gate.drain_rest();
+            tokio::time::sleep(last_words).await;
+        };
         tokio::select! {
             () = self.gate.wait_drained() => {
                 tracing::info!(target: "portcullis", "drained");
                 Exit::Clean
             }
             () = self.ends.wait() => self.forced("a second signal came").await,
-            () = tokio::time::sleep(self.drain_timeout) => self.forced("draining ran out of time").await,
+            () = overtime => self.forced("draining ran out of time").await,
         }
     }
 

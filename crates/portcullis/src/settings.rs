@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use anyhow::bail;
 use portcullis_verifiers::jwks::Keys;
-use tokio_util::sync::CancellationToken;
 
 use crate::cli::gate::GateArgs;
 use crate::config::{self, ListenerPlan, LoadError, OtelVariables, Outside, Overrides, Settings};
@@ -91,11 +90,6 @@ impl Source {
     /// Where the bridges of the settings tell of turns.
     pub(crate) const fn turns(&self) -> &TurnLog {
         self.outside.turns()
-    }
-
-    /// Cancelled when the gate drains, for bridges.
-    pub(crate) const fn draining(&self) -> &CancellationToken {
-        self.outside.draining()
     }
 
     /// Reads the settings, at first, or once more for a gate that runs with the listeners `running` and

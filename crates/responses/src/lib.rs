@@ -41,6 +41,6 @@ pub use self::prepare::{
 };
 
 pub use self::service::{
-    Bridge, Caller, DynPermit, Permit, ResponsesBody, Setup, Socket, Sockets, Upgrade,
+    Bridge, Caller, DynPermit, Permit, ResponsesBody, Setup, Socket, Sockets, Tasks, Upgrade,
 };
 pub use self::turn::{Terminal, Transport, TurnReport, Usage};

@@ -56,13 +56,14 @@ impl Bridge {
         let expires = expiry_of(pass.identity(), &route.terms);
         let facts = Facts {
             route: Arc::clone(route.policy.name()),
-            identity: ArcSwap::new(pass.shared_identity()),
+            identity: Arc::new(ArcSwap::new(pass.shared_identity())),
             opened_at: SystemClock::new().now(),
             terms: Arc::clone(&route.terms),
             carrier: pass.carrier(),
             peer: arrival.peer().clone(),
             hosts: Arc::clone(hosts),
             asked: Asked::of(arrival),
+            drains_itself: route.upstream.drains_itself(),
         };
         let seat = worker
             .shared

@@ -34,13 +34,15 @@ pub(crate) struct Registry {
 pub(crate) struct Facts {
     pub(crate) route: Arc<str>,
     /// Who it is, by the latest credential that was shown.
-    pub(crate) identity: ArcSwap<Identity>,
+    pub(crate) identity: Arc<ArcSwap<Identity>>,
     pub(crate) opened_at: Timestamp,
     pub(crate) terms: Arc<Terms>,
     pub(crate) carrier: Option<CarrierKind>,
     pub(crate) peer: Peer,
     pub(crate) hosts: Arc<HostRule>,
     pub(crate) asked: Asked,
+    /// Whether its upstream ends it when the gate drains.
+    pub(crate) drains_itself: bool,
 }
 
 /// The three things of a request that a policy may be asked about again.
@@ -327,6 +329,8 @@ impl Drop for Seat {
 
 #[cfg(test)]
 mod tests {
+    use std::mem::size_of;
+
     use super::*;
     use crate::services::{Decided, Observer, SessionEnd};
 
@@ -347,13 +351,14 @@ mod tests {
         let (head, ()) = Request::get("/").body(()).expect("a head").into_parts();
         Facts {
             route: "r".into(),
-            identity: ArcSwap::from_pointee(Identity::new(subject)),
+            identity: Arc::new(ArcSwap::from_pointee(Identity::new(subject))),
             opened_at: Timestamp::from_secs(0),
             terms: Arc::default(),
             carrier: None,
             peer: Peer::local(),
             hosts: Arc::new(HostRule::Loopback),
             asked: Asked::of(&Arrival::new(head, Peer::local())),
+            drains_itself: false,
         }
     }
 
@@ -370,13 +375,6 @@ mod tests {
         let told = told.0.lock().expect("no panic");
         assert_eq!(*told, [("ada".to_owned(), End::Cut)]);
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::mem::size_of;
-
-    use super::*;
 
     #[test]
     fn what_the_registry_knows_of_a_session_takes_less_than_a_kibibyte() {

@@ -7,11 +7,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
-use portcullis_boundary::RefusalKind;
 use portcullis_boundary::policy::Auth;
 use portcullis_boundary::revocation::{Revocation, Target as Revoked};
+use portcullis_boundary::{Identity, RefusalKind};
 use portcullis_gateway::config::{Target, Upstream};
-use portcullis_gateway::service::{Admitted, Body, ServiceUpstream, Socket};
+use portcullis_gateway::service::{Admitted, Body, ServiceUpstream, Socket, SocketIo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
@@ -135,6 +135,65 @@ async fn where_the_door_asks_nobody_who_it_is_a_service_that_asks_again_is_told_
     assert_eq!(identity.subject(), "local");
 }
 
+/// A gate before a service that drains itself, and what it is asked.
+fn gate_that_drains_itself() -> (TestGate, mpsc::Receiver<(Admitted, SocketIo)>) {
+    let (ask, asked) = mpsc::channel(1);
+    let mut setup = Setup::new(required());
+    let service = tower::service_fn(move |request: Request<Body>| {
+        let ask = ask.clone();
+        async move {
+            let socket = taken(&request);
+            ask.send((admitted(&request), socket)).await.expect("asked");
+            Ok::<_, Infallible>(switched())
+        }
+    });
+    let service = ServiceUpstream::new(service).draining_itself();
+    setup.upstream = Upstream::new(Target::Service(service));
+    (setup.start(), asked)
+}
+
+#[tokio::test]
+async fn a_service_that_drains_itself_ends_what_is_under_way_and_closes() {
+    let (gate, mut asked) = gate_that_drains_itself();
+    let mut client = gate.enter().await;
+    let (admitted, mut socket) = within(asked.recv()).await.expect("a session");
+    gate.gate.drain();
+    within(admitted.draining().cancelled()).await;
+    for frame in [unmasked(0x81, b"the rest"), unmasked(0x88, &[0x03, 0xf4])] {
+        socket.write_all(&frame).await.expect("written");
+    }
+    assert_eq!(client.next().await.expect("a frame").payload, b"the rest");
+    assert_eq!(client.next().await.expect("a close").close().0, 1012);
+    drop((client, socket));
+    within(gate.gate.wait_drained()).await;
+}
+
+#[tokio::test]
+async fn what_a_service_does_not_end_in_time_is_ended_by_the_gate() {
+    let (gate, mut asked) = gate_that_drains_itself();
+    let mut client = gate.enter().await;
+    let (_admitted, _socket) = within(asked.recv()).await.expect("a session");
+    gate.gate.drain();
+    gate.gate.drain_rest();
+    let closed = client.next().await.expect("a close").close();
+    assert_eq!(closed, (1012, "draining".into()));
+}
+
+#[tokio::test]
+async fn a_service_knows_whose_session_it_was_when_it_is_over() {
+    let (gate, mut asked) = gate_that_drains_itself();
+    let client = gate.enter().await;
+    let (admitted, _socket) = within(asked.recv()).await.expect("a session");
+    let session = admitted.session().expect("it has a seat");
+    let by = Identity::clone(&admitted.identity()).with_credential_id("another");
+    let renewed = gate.gate.renew_session(session, &by, admitted.route());
+    renewed.expect("the same person");
+    drop(client);
+    gate.sessions(0).await;
+    assert_eq!(admitted.session(), Some(session));
+    assert_eq!(admitted.identity().credential_id(), Some("another"));
+}
+
 fn gate_before<F, A>(serve: F) -> TestGate
 where
     F: Fn(Request<Body>) -> A + Clone + Send + Sync + 'static,
@@ -162,7 +221,7 @@ fn admitted(request: &Request<Body>) -> Admitted {
     found.expect("each request has one").clone()
 }
 
-fn taken(request: &Request<Body>) -> portcullis_gateway::service::SocketIo {
+fn taken(request: &Request<Body>) -> SocketIo {
     let socket = request.extensions().get::<Socket>().expect("a socket");
     let taken = socket.take().expect("not taken yet");
     assert!(socket.take().is_none(), "it is there once");

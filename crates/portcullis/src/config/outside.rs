@@ -5,8 +5,6 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use portcullis_verifiers::{ConfigError, Outbound};
 use tokio::runtime::Handle;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::desk::LedgerTickets;
 use crate::login::LedgerLogins;
@@ -24,8 +22,6 @@ pub(crate) struct Outside {
     turns: TurnLog,
     /// By the name of the route.
     spending: Arc<Mutex<HashMap<Box<str>, Arc<Spending>>>>,
-    tasks: TaskTracker,
-    draining: CancellationToken,
 }
 
 impl Outside {
@@ -39,8 +35,6 @@ impl Outside {
             logins: LedgerLogins::default(),
             turns: TurnLog::default(),
             spending: Arc::default(),
-            tasks: TaskTracker::new(),
-            draining: CancellationToken::new(),
         }
     }
 
@@ -69,16 +63,6 @@ impl Outside {
     pub(super) fn spending(&self, name: &str) -> Arc<Spending> {
         let mut routes = self.spending.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(routes.entry(name.into()).or_default())
-    }
-
-    /// The tasks of bridges, which end with their sockets.
-    pub(super) const fn tasks(&self) -> &TaskTracker {
-        &self.tasks
-    }
-
-    /// Cancelled when the gate drains.
-    pub(crate) const fn draining(&self) -> &CancellationToken {
-        &self.draining
     }
 
     /// The one client, which is set up when it is first needed: a gate that asks nobody needs neither

@@ -179,13 +179,13 @@ fn bridge(
             (true, Some(upstream)) => Sockets::Relayed(Arc::new(upstream)),
             (true, None) => Sockets::Bridged,
         },
-        tasks: outside.tasks().clone(),
-        draining: outside.draining().clone(),
         clock: Arc::new(SystemClock::new()),
     };
     let asker = Asker::new(outside.turns().clone(), budget, outside.spending(name));
     let route = BridgeRoute::new(Bridge::new(setup)?, asker);
-    Ok(Target::Service(ServiceUpstream::new(route)))
+    Ok(Target::Service(
+        ServiceUpstream::new(route).draining_itself(),
+    ))
 }
 
 /// Who answers `POST`, and who has WebSockets relayed to it.

@@ -66,8 +66,12 @@ impl AuditQueue {
         entry.duration_ms = Some(turns::millis(report.duration));
         entry.first_token_ms = report.first_token.map(turns::millis);
         entry.model = Some((&*report.mapped).into());
-        if report.asked != report.mapped {
-            entry.detail = Some(format!("asked for {}", report.asked).into());
+        let asked = (report.asked != report.mapped).then(|| format!("asked for {}", report.asked));
+        let is_estimated = report.usage.is_some_and(|usage| usage.is_estimated);
+        let estimated = is_estimated.then(|| "its tokens are estimated".to_owned());
+        let detail: Vec<String> = asked.into_iter().chain(estimated).collect();
+        if !detail.is_empty() {
+            entry.detail = Some(detail.join("; ").into());
         }
         if let Some(usage) = report.usage {
             entry.tokens_in = Some(usage.input);

@@ -105,6 +105,7 @@ fn tell(route: &str, identity: &Identity, session: Option<SessionId>, report: &T
         tokens_in = tokens(|usage| usage.input),
         tokens_cached = tokens(|usage| usage.cached),
         tokens_out = tokens(|usage| usage.output),
+        tokens_estimated = usage.map(|usage| usage.is_estimated),
         duration_ms = millis(report.duration),
         first_token_ms = report.first_token.map(millis),
         "{}",

@@ -9,7 +9,7 @@ use http::header::{CONNECTION, HeaderValue, UPGRADE};
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use portcullis_gateway::service::{Admitted, Body, Socket};
-use portcullis_responses::{Bridge, Caller, Upgrade};
+use portcullis_responses::{Bridge, Caller, Tasks, Upgrade};
 use tower_service::Service;
 
 use super::Asker;
@@ -40,6 +40,11 @@ impl Service<Request<Body>> for BridgeRoute {
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         // Without who entered there is no caller, and the bridge refuses.
         if let Some(admitted) = request.extensions().get::<Admitted>().cloned() {
+            let tasks = Tasks {
+                tracker: admitted.tasks().clone(),
+                draining: admitted.draining().clone(),
+            };
+            request.extensions_mut().insert(tasks);
             let caller = Caller::new(self.asker.permit(admitted));
             request.extensions_mut().insert(caller);
         }

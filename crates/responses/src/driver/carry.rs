@@ -2,7 +2,6 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use portcullis_boundary::Refusal;
 use portcullis_boundary::clock::Moment;
@@ -38,8 +37,6 @@ pub(crate) struct Driver {
     /// None once the gate drains.
     draining: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
     timer: Option<Pin<Box<Sleep>>>,
-    /// Since when the client has taken nothing of what waits for it.
-    stalled: Option<Instant>,
     goodbye: Option<Goodbye>,
     is_gone: bool,
 }
@@ -61,7 +58,6 @@ impl Driver {
             asks: Vec::new(),
             draining: Some(Box::pin(start.draining.cancelled_owned())),
             timer: None,
-            stalled: None,
             goodbye: None,
             is_gone: false,
         }
@@ -105,10 +101,16 @@ impl Driver {
 
     fn poll_client(&mut self, cx: &mut Context<'_>) -> bool {
         let mut has_moved = false;
-        while self.goodbye.is_none() && !self.line.outbox.is_full() && !self.link.is_full() {
-            let read = match self.line.poll_read(cx) {
-                Poll::Ready(read) => read,
-                Poll::Pending => break,
+        while self.goodbye.is_none() {
+            if self.line.outbox.is_full() || self.link.is_full() {
+                if self.line.poll_gather(cx).is_ready() {
+                    self.leave();
+                    has_moved = true;
+                }
+                break;
+            }
+            let Poll::Ready(read) = self.line.poll_read(cx) else {
+                break;
             };
             has_moved = true;
             match read {
@@ -186,20 +188,9 @@ impl Driver {
 
     /// Writes what waits; says whether there is room again where there was none.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> bool {
-        let (was_full, before) = (self.line.outbox.is_full(), self.line.outbox.len());
-        match self.line.poll_write(cx) {
-            Poll::Ready(Ok(())) => self.stalled = None,
-            Poll::Ready(Err(_)) => self.leave(),
-            Poll::Pending => {
-                if self.line.outbox.len() < before {
-                    self.stalled = None;
-                }
-                // The timer has a new deadline to look at.
-                if self.stalled.is_none() {
-                    self.stalled = Some(Instant::now());
-                    return true;
-                }
-            }
+        let was_full = self.line.outbox.is_full();
+        if let Poll::Ready(Err(_)) = self.line.poll_write(cx) {
+            self.leave();
         }
         was_full && !self.line.outbox.is_full()
     }
@@ -207,14 +198,10 @@ impl Driver {
     /// Waits for the next deadline. The timer is set anew only when it fires or would fire too late: each
     /// event moves a deadline back, and none of them should cost a timer.
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
-        let machine = self
-            .machine
-            .deadline()
-            .map(|moment| self.origin + moment.elapsed());
-        let stall = self.stalled.map(|since| since + MOST_STALL);
-        let Some(until) = machine.into_iter().chain(stall).min() else {
+        let Some(deadline) = self.machine.deadline() else {
             return false;
         };
+        let until = self.origin + deadline.elapsed();
         let timer = match &mut self.timer {
             Some(timer) => {
                 if timer.deadline() > until || timer.is_elapsed() {
@@ -226,10 +213,6 @@ impl Driver {
         };
         if timer.as_mut().poll(cx).is_pending() {
             return false;
-        }
-        if stall.is_some_and(|stall| stall <= Instant::now()) {
-            self.leave();
-            return true;
         }
         self.machine.tick(self.now());
         self.act();
@@ -250,6 +233,10 @@ impl Driver {
                     self.link.stop(id);
                 }
                 Action::Steer(text) => self.link.steer(text),
+                Action::Abandon => {
+                    tracing::info!(target: LOG, "an upstream's socket is left: it said what is no event");
+                    self.link.abandon();
+                }
                 Action::Report(report) => self.caller.used(&report),
                 Action::Close(code, reason) => self.say_goodbye(Some(code), reason, false),
             }
@@ -283,6 +270,7 @@ impl Driver {
                 | Action::Ask(..)
                 | Action::Start(..)
                 | Action::Steer(_)
+                | Action::Abandon
                 | Action::Close(..) => {}
             }
         }
@@ -309,9 +297,6 @@ impl Drop for Driver {
 }
 
 const LOG: &str = "portcullis::responses";
-
-/// A client that takes nothing for so long is gone, or does not mean to.
-const MOST_STALL: Duration = Duration::from_secs(30);
 
 /// How many times everything is looked at before others have their turn.
 const MOST_ROUNDS: usize = 16;

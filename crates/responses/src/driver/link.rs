@@ -47,6 +47,13 @@ impl Link {
         }
     }
 
+    pub(super) fn abandon(&mut self) {
+        match self {
+            Self::Flights(_) => {}
+            Self::Relay(relay) => relay.abandon(),
+        }
+    }
+
     pub(super) fn poll_heard(&mut self, cx: &mut Context<'_>) -> Poll<Heard> {
         match self {
             Self::Flights(flights) => flights.poll_heard(cx),

@@ -4,8 +4,10 @@
 //! about turns, the timer. It spawns nothing. When it ends, or is dropped, all of these are, so that an
 //! upstream is left in the moment in which its client leaves.
 //!
-//! Bounds: no more is read from the client, nor from upstreams, while 64 KiB wait to be written to it; a
-//! client that takes nothing of them for 30 seconds is cut off.
+//! Bounds: while 64 KiB wait to be written to the client, nothing is read from upstreams, and no message
+//! of the client is looked at. Bytes of about one more message are still taken from it, so that a client
+//! that writes before it reads does not wait for ever. How long one may take nothing is for whoever
+//! stands before the bridge to say.
 
 mod carry;
 mod flights;

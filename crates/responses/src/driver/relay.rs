@@ -11,6 +11,7 @@ use tokio::time::{Instant, Sleep};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::link::Heard;
+use crate::event::{refuses_credential, without_credential};
 use crate::failure::Failure;
 use crate::json::Text;
 use crate::machine::{Request, TurnId};
@@ -76,18 +77,24 @@ impl Relay {
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.outbox.len() >= MOST_WAITING
+        let bytes: usize = self.outbox.iter().map(|text| text.len()).sum();
+        self.outbox.len() >= MOST_WAITING || bytes >= MOST_WAITING_BYTES
     }
 
     pub(super) fn poll_heard(&mut self, cx: &mut Context<'_>) -> Poll<Heard> {
         let heard = self.poll_socket(cx);
         if let Poll::Ready(Heard::Lost(_)) = heard {
-            self.state = State::Idle;
-            self.outbox.clear();
-            self.is_flushed = true;
-            self.turns.clear();
+            self.abandon();
         }
         heard
+    }
+
+    /// Lets the socket go, with all that waits for it.
+    pub(super) fn abandon(&mut self) {
+        self.state = State::Idle;
+        self.outbox.clear();
+        self.is_flushed = true;
+        self.turns.clear();
     }
 
     fn poll_socket(&mut self, cx: &mut Context<'_>) -> Poll<Heard> {
@@ -117,7 +124,17 @@ impl Relay {
             };
             self.last = Instant::now();
             match message {
-                Message::Text(text) => return Poll::Ready(Heard::Said(text.into())),
+                Message::Text(text) => {
+                    let text = Text::from(text);
+                    // Which credential it refused is nothing for the client.
+                    let hides = self.upstream.has_credential() && refuses_credential(&text);
+                    let told = if hides {
+                        without_credential(&text)
+                    } else {
+                        text
+                    };
+                    return Poll::Ready(Heard::Said(told));
+                }
                 Message::Binary(_) => return Poll::Ready(Heard::Lost(Failure::NotAnEvent)),
                 Message::Close(frame) => {
                     let reason = frame.map_or_else(String::new, |frame| frame.to_string());
@@ -201,4 +218,8 @@ fn closed(how: &str) -> Failure {
     }
 }
 
+/// With more, nothing is read from the client.
 const MOST_WAITING: usize = 32;
+
+/// As much, in bytes; the message with which it is reached may be as long as one may be.
+const MOST_WAITING_BYTES: usize = 64 * 1024;

@@ -14,6 +14,9 @@ const MOST_DEPTH: usize = 128;
 /// How many characters a lane's name may have.
 const MOST_NAME: usize = 256;
 
+/// How many bytes a model's name may have: it is logged, audited and remembered.
+const MOST_MODEL: usize = 256;
+
 /// A client's message.
 #[derive(Debug)]
 pub(crate) enum ClientEvent<'a> {
@@ -73,6 +76,10 @@ impl<'a> ClientEvent<'a> {
 impl<'a> Create<'a> {
     fn read(mut fields: Fields<'a>) -> Result<Self, Misread> {
         let lane = lane(&mut fields)?;
+        if let Err(fault) = check_model(&fields) {
+            let lane = lane.map(Cow::into_owned);
+            return Err(Misread { lane, fault });
+        }
         Ok(Self { lane, fields })
     }
 
@@ -82,6 +89,7 @@ impl<'a> Create<'a> {
             return Err(Fault::TooDeep);
         }
         let fields = Fields::parse(text).map_err(|error| not_fields(text, &error))?;
+        check_model(&fields)?;
         Ok(Self { lane: None, fields })
     }
 }
@@ -134,6 +142,14 @@ fn lane<'a>(fields: &mut Fields<'a>) -> Result<Option<Cow<'a, str>>, Fault> {
 fn is_lane_name(name: &str) -> bool {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
     (1..=MOST_NAME).contains(&name.len()) && name.bytes().all(is_allowed)
+}
+
+fn check_model(fields: &Fields<'_>) -> Result<(), Fault> {
+    let model = fields.string("model").unwrap_or_default();
+    if model.len() > MOST_MODEL {
+        return Err(Fault::ModelTooLong);
+    }
+    Ok(())
 }
 
 fn not_fields(text: &str, error: &serde_json::Error) -> Fault {
@@ -201,6 +217,25 @@ mod tests {
             let misread = Misread::from(Fault::LaneMalformed);
             assert_eq!(read(name).unwrap_err(), misread, "{name}");
         }
+    }
+
+    #[test]
+    fn a_models_name_has_at_most_256_bytes() {
+        let body = |length| format!(r#"{{"model":"{}"}}"#, "m".repeat(length));
+        assert!(Create::of_body(&body(MOST_MODEL)).is_ok());
+        let fault = Create::of_body(&body(MOST_MODEL + 1)).unwrap_err();
+        assert_eq!(fault, Fault::ModelTooLong);
+        let long = "m".repeat(MOST_MODEL + 1);
+        let text = format!(r#"{{"type":"response.create","stream_id":"a","model":"{long}"}}"#);
+        let misread = ClientEvent::read(&text).unwrap_err();
+        assert_eq!(misread.fault, Fault::ModelTooLong);
+        assert_eq!(misread.lane.as_deref(), Some("a"));
+        let told = misread.fault.told().text(None, None);
+        let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+        assert_eq!(
+            (&told["status"], &told["error"]["param"]),
+            (&400.into(), &"model".into())
+        );
     }
 
     #[test]

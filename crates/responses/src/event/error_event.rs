@@ -238,6 +238,7 @@ fn status_of(error: &RawValue) -> u16 {
         ("server_is_overloaded" | "slow_down", _) | (_, "overloaded_error") => 503,
         (_, "authentication_error") => 401,
         (_, "permission_error") => 403,
+        (code, _) if is_of_the_credential(code) => 401,
         (code, kind)
             if kind == "invalid_request_error"
                 || code.starts_with("invalid_")
@@ -247,6 +248,22 @@ fn status_of(error: &RawValue) -> u16 {
         }
         _ => 500,
     }
+}
+
+/// Codes of errors about the credential that the request came with.
+fn is_of_the_credential(code: &str) -> bool {
+    matches!(
+        code,
+        "account_deactivated"
+            | "authentication_error"
+            | "invalid_api_key"
+            | "invalid_authentication"
+            | "invalid_token"
+            | "permission_denied"
+            | "permission_error"
+            | "token_expired"
+            | "unauthorized"
+    )
 }
 
 /// Codes of mistakes in the request that do not begin with `invalid_`.

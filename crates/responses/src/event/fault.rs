@@ -13,6 +13,7 @@ pub(crate) enum Fault {
     InputMalformed,
     LaneMalformed,
     ModelForbidden(String),
+    ModelTooLong,
     NotAnObject,
     NotJson(String),
     NotUtf8,
@@ -65,6 +66,11 @@ impl Fault {
                     "The requested model '{}' is not available here.",
                     cut(model)
                 ),
+            ),
+            Self::ModelTooLong => invalid(
+                "invalid_value",
+                Some("model"),
+                "'model' must have at most 256 bytes.",
             ),
             Self::NotAnObject => invalid("invalid_json", None, "The message is not an object."),
             Self::NotJson(why) => invalid(

@@ -19,6 +19,7 @@ pub(crate) struct Head<'a> {
     pub(crate) response: Option<&'a RawValue>,
     pub(crate) item: Option<&'a RawValue>,
     pub(crate) status: Option<&'a RawValue>,
+    pub(crate) delta: Option<&'a RawValue>,
 }
 
 /// What an event means to the bridge.
@@ -89,7 +90,7 @@ impl<'de> Visitor<'de> for Reader {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Head<'de>, A::Error> {
         let (mut name, mut sequence, mut lane) = (None, None, None);
-        let (mut response, mut item, mut status) = (None, None, None);
+        let (mut response, mut item, mut status, mut delta) = (None, None, None, None);
         while let Some(Str(key)) = map.next_key()? {
             let place = match &*key {
                 "type" => {
@@ -104,6 +105,7 @@ impl<'de> Visitor<'de> for Reader {
                 "response" => &mut response,
                 "item" => &mut item,
                 "status" => &mut status,
+                "delta" => &mut delta,
                 _ => {
                     map.next_value::<IgnoredAny>()?;
                     continue;
@@ -124,6 +126,7 @@ impl<'de> Visitor<'de> for Reader {
             response,
             item,
             status,
+            delta,
         })
     }
 }

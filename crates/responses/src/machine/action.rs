@@ -27,6 +27,9 @@ pub enum Action {
     Stop(TurnId),
     /// Pass this message to the upstream's socket.
     Steer(Text),
+    /// Leave the upstream's socket, with all that waits for it: what it says can no longer be told apart.
+    /// The next turn opens another.
+    Abandon,
     /// Tell whoever counts.
     Report(Box<TurnReport>),
     /// Send this close frame, and nothing after it.
@@ -47,6 +50,8 @@ pub struct Ask {
     pub transport: Transport,
     /// Whether only state is to be prepared.
     pub is_warm_up: bool,
+    /// Whether it is input for a response that is under way, with which its upstream goes on.
+    pub is_steering: bool,
 }
 
 /// A prepared request.

@@ -8,13 +8,14 @@ use portcullis_boundary::clock::{Moment, Timestamp};
 use super::chain::{Chain, Lane};
 use super::lanes::{Lanes, Queued, Waiting, Work};
 use super::life::Life;
+use super::steer::Steering;
 use super::successors::Successors;
 use super::turns::Running;
 use super::{Action, Frame, Ids, Rules, TurnId};
 use crate::event::{ClientEvent, Create, Fault, Misread};
 use crate::json::Text;
-use crate::prepare::{Models, is_warm_up};
-use crate::turn::Fresh;
+use crate::prepare::is_warm_up;
+use crate::turn::{Fresh, Turn};
 
 /// One connection's state. See the [module](super).
 #[derive(Debug)]
@@ -26,8 +27,10 @@ pub struct Machine {
     pub(super) life: Life,
     pub(super) actions: VecDeque<Action>,
     pub(super) successors: Successors,
-    /// The models of each lane's last turn, for turns that an upstream begins by itself.
-    pub(super) last_models: HashMap<Lane, Models>,
+    pub(super) steerings: Vec<Steering>,
+    /// Each lane's last turn: its models, for turns that an upstream begins by itself, and its numbers,
+    /// for what is said of it later. Empty but for an upstream with a socket.
+    pub(super) last_turns: HashMap<Lane, Turn>,
     /// The bytes of messages whose turns are not over.
     pub(super) pending_bytes: usize,
     ids: Ids,
@@ -61,8 +64,9 @@ impl Machine {
             lanes: Lanes::default(),
             running: Vec::new(),
             actions: VecDeque::new(),
-            last_models: HashMap::new(),
+            last_turns: HashMap::new(),
             successors: Successors::default(),
+            steerings: Vec::new(),
             pending_bytes: 0,
             ids: Ids::new(seed),
             opened: now,
@@ -76,7 +80,7 @@ impl Machine {
         if self.life.is_over() {
             return;
         }
-        if let Err(Misread { lane, fault }) = self.read(frame) {
+        if let Err(Misread { lane, fault }) = self.read(frame, now) {
             self.tell(&fault, lane.as_deref());
         }
         self.go_on(now);
@@ -120,7 +124,7 @@ impl Machine {
         TurnId(self.turns)
     }
 
-    fn read(&mut self, frame: Frame) -> Result<(), Misread> {
+    fn read(&mut self, frame: Frame, now: Moment) -> Result<(), Misread> {
         let text = match frame {
             Frame::Text(text) => text,
             Frame::Binary => return Err(Fault::Binary.into()),
@@ -133,7 +137,7 @@ impl Machine {
         match ClientEvent::read(&text)? {
             ClientEvent::Create(create) => self.create(&create, &text),
             ClientEvent::Steer(steer) => {
-                self.steer(&steer, &text);
+                self.steer(&steer, now);
                 Ok(())
             }
         }

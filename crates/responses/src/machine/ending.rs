@@ -19,13 +19,15 @@ impl Machine {
         let report = running.turn.report(Transport::WebSocket, now);
         self.actions.push_back(Action::Report(Box::new(report)));
         let lane = running.lane();
-        if self.is_relayed() {
-            self.successors.expect(&lane, now);
-            let models = running.turn.models().clone();
-            self.last_models.insert(lane.clone(), models);
-        }
         if let Stage::Started(started) = running.stage {
-            self.remember(lane, &mut running.turn, started);
+            self.remember(lane.clone(), &mut running.turn, started);
+        }
+        if self.is_relayed() {
+            // When no turn begins any more, none is waited for.
+            if self.life.refusal().is_none() {
+                self.successors.expect(&lane, now);
+            }
+            self.last_turns.insert(lane, running.turn);
         }
     }
 
@@ -36,6 +38,7 @@ impl Machine {
             previous,
             history,
             is_stored,
+            ..
         } = started;
         match turn.terminal() {
             Some(Terminal::Completed | Terminal::Incomplete) => {

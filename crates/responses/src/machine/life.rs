@@ -5,6 +5,7 @@ use std::time::Duration;
 use portcullis_boundary::clock::Moment;
 use portcullis_boundary::close::CloseCode;
 
+use super::steer::{DRAINING, Steering, UNANSWERED};
 use super::turns::{Running, Stage};
 use super::{Action, Machine};
 use crate::event::Fault;
@@ -78,6 +79,7 @@ impl Machine {
         while let Some(place) = self.running.iter().position(is_unanswered) {
             self.give_up_asking(place, now);
         }
+        self.give_up_steering(UNANSWERED, |one| one.until() <= now);
         self.successors.tick(now);
         let keepalive = self.rules.terms.keepalive;
         for running in &mut self.running {
@@ -103,8 +105,9 @@ impl Machine {
                 running.asked_until(),
             ]
         });
-        let successors = self.successors.deadline();
-        turns.flatten().chain([life]).chain(successors).min()
+        let waiting = self.steerings.iter().map(Steering::until);
+        let waiting = waiting.chain(self.successors.deadline());
+        turns.flatten().chain([life]).chain(waiting).min()
     }
 
     /// The client is gone. What is to be done is only to be reported.
@@ -112,6 +115,7 @@ impl Machine {
         self.life = Life::Over;
         self.lanes.clear();
         self.successors.clear();
+        self.steerings.clear();
         for running in &mut self.running {
             running.turn.cancel();
         }
@@ -146,6 +150,7 @@ impl Machine {
         let until = now.after(self.rules.terms.grace);
         self.life = Life::Leaving { why, until };
         self.successors.clear();
+        self.give_up_steering(DRAINING, |_| true);
         let bytes = self.lanes.refuse_all(&why.fault());
         self.pending_bytes = self.pending_bytes.saturating_sub(bytes);
         self.go_on(now);
@@ -156,7 +161,7 @@ impl Running {
     fn asked_until(&self) -> Option<Moment> {
         match &self.stage {
             Stage::Asking { since, .. } => Some(since.after(PERMIT_WAIT)),
-            Stage::Started(_) => None,
+            Stage::Started(started) => started.asked.map(|since| since.after(PERMIT_WAIT)),
         }
     }
 }

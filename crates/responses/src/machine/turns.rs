@@ -8,6 +8,7 @@ use super::lanes::{Queued, Waiting, Work};
 use super::terms::{MOST_IN_FLIGHT, MOST_OUTPUT};
 use super::{Action, Ask, Machine, Remembers, Request, TurnId};
 use crate::event::{ClientEvent, Fault};
+use crate::failure::Failure;
 use crate::json::Text;
 use crate::prepare::{Prepared, Segment, Way};
 use crate::turn::{Face, Transport, Turn};
@@ -41,6 +42,8 @@ pub(super) struct Started {
     pub(super) history: Option<History>,
     /// Whether the upstream keeps what it made.
     pub(super) is_stored: bool,
+    /// Since when somebody is asked whether it may go on, of a turn that the upstream began by itself.
+    pub(super) asked: Option<Moment>,
 }
 
 /// What an admitted turn comes to.
@@ -61,16 +64,34 @@ impl Machine {
     pub fn admitted(&mut self, id: TurnId, now: Moment) {
         if let Some(place) = self.asking(id) {
             self.start(place, now);
-            self.go_on(now);
+        } else if let Some(started) = self.successor(id).and_then(|place| self.stage(place)) {
+            started.asked = None;
+        } else {
+            self.steer_decided(id, Ok(()));
         }
+        self.go_on(now);
     }
 
     /// The turn may not be.
     pub fn refused(&mut self, id: TurnId, refusal: Refusal, now: Moment) {
         if let Some(place) = self.asking(id) {
             self.refuse(place, &Fault::Refused(refusal), now);
-            self.go_on(now);
+        } else if let Some(place) = self.successor(id) {
+            self.stop_successor(place, &Fault::Refused(refusal), now);
+        } else {
+            let why = ("successor_creation_failed", refusal.kind().row().meaning);
+            self.steer_decided(id, Err(why));
         }
+        self.go_on(now);
+    }
+
+    /// Ends a turn that the upstream began by itself. There is no other way to stop it than to leave its
+    /// socket; what else it has there is the same client's, of whom the same would be said.
+    fn stop_successor(&mut self, place: usize, fault: &Fault, now: Moment) {
+        self.actions.push_back(Action::Abandon);
+        self.refuse(place, fault, now);
+        let reason = "the upstream went on by itself, and may not".into();
+        self.lost(&Failure::Reset { reason }, now);
     }
 
     /// Lets those go on who can.
@@ -118,6 +139,7 @@ impl Machine {
             lane: lane.clone(),
             transport: Transport::WebSocket,
             is_warm_up,
+            is_steering: false,
         };
         let is_allowed = self.rules.models.allows(&ask.asked, &ask.mapped);
         let fresh = self.fresh(now);
@@ -156,6 +178,7 @@ impl Machine {
                     .map_or(0, |_| self.rules.terms.chain_bytes.min(MOST_OUTPUT));
                 if let Some(running) = self.running.get_mut(place) {
                     running.turn.keep_output(keeps);
+                    running.turn.sent(request.body.len());
                     running.stage = Stage::Started(started);
                     running.request_bytes = request.body.len();
                     self.actions.push_back(Action::Start(running.id, request));
@@ -215,6 +238,7 @@ impl Machine {
             previous,
             history: Some(history),
             is_stored: prepared.is_stored(),
+            asked: None,
         };
         Ok(match body {
             Some(body) => Start::Upstream(Request { body }, started),
@@ -239,13 +263,29 @@ impl Machine {
 
     /// Nobody says whether the turn may be.
     pub(super) fn give_up_asking(&mut self, place: usize, now: Moment) {
-        let refusal = Refusal::new(RefusalKind::Overloaded);
-        self.refuse(place, &Fault::Refused(refusal), now);
+        let fault = Fault::Refused(Refusal::new(RefusalKind::Overloaded));
+        match self.running.get(place).map(|running| &running.stage) {
+            Some(Stage::Started(_)) => self.stop_successor(place, &fault, now),
+            Some(Stage::Asking { .. }) | None => self.refuse(place, &fault, now),
+        }
     }
 
     /// The bytes of the requests that are under way.
     pub(super) fn request_bytes(&self) -> usize {
         self.running.iter().map(|one| one.request_bytes).sum()
+    }
+
+    fn successor(&self, id: TurnId) -> Option<usize> {
+        let is_asked = |stage: &Stage| matches!(stage, Stage::Started(one) if one.asked.is_some());
+        let mut running = self.running.iter();
+        running.position(|running| running.id == id && is_asked(&running.stage))
+    }
+
+    fn stage(&mut self, place: usize) -> Option<&mut Started> {
+        match &mut self.running.get_mut(place)?.stage {
+            Stage::Started(started) => Some(started),
+            Stage::Asking { .. } => None,
+        }
     }
 
     fn asking(&self, id: TurnId) -> Option<usize> {

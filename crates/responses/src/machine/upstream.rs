@@ -1,14 +1,17 @@
 //! What upstreams say to the machine.
 
+use std::sync::Arc;
+
 use portcullis_boundary::clock::Moment;
 
 use super::chain::Lane;
+use super::steer::LOST;
 use super::turns::{Running, Stage, Started};
-use super::{Action, Machine, Remembers, TurnId};
+use super::{Action, Ask, Machine, Remembers, TurnId};
 use crate::event::{Head, Kind};
 use crate::failure::Failure;
 use crate::json::{Text, string};
-use crate::turn::{Face, Told, Turn};
+use crate::turn::{Face, Told, Transport, Turn};
 
 impl Machine {
     /// The turn's upstream sent an event.
@@ -38,6 +41,8 @@ impl Machine {
             return;
         }
         let Ok(head) = Head::read(text) else {
+            // Whatever else it says of these turns must not be told of the next ones.
+            self.actions.push_back(Action::Abandon);
             return self.lost(&Failure::NotAnEvent, now);
         };
         let name = head.lane.and_then(string);
@@ -52,9 +57,9 @@ impl Machine {
             .and_then(|place| self.running.get(place))
             .is_some_and(|one| matches!(one.stage, Stage::Started(_)));
         match (turn, head.kind) {
-            (_, Kind::Steer) => {
+            (place, Kind::Steer) => {
                 self.successors.note(&lane, &head.name);
-                self.send(text.clone());
+                self.steered(&lane, place.filter(|_| is_started), text, now);
             }
             (Some(place), _) if is_started => self.pass(place, text, now),
             // About the connection.
@@ -68,6 +73,8 @@ impl Machine {
 
     /// The upstream that is one socket for all lanes is lost, with all turns that it had.
     pub fn lost(&mut self, failure: &Failure, now: Moment) {
+        self.successors.clear();
+        self.give_up_steering(LOST, |_| true);
         let is_started = |one: &Running| matches!(one.stage, Stage::Started(_));
         while let Some(place) = self.running.iter().position(is_started) {
             self.fail(place, failure, now);
@@ -75,18 +82,47 @@ impl Machine {
         self.go_on(now);
     }
 
-    /// The upstream goes on by itself with what it was steered with.
+    /// An answer to a steering has its number among the events of the lane's turn, or after those of its
+    /// last one.
+    fn steered(&mut self, lane: &Lane, place: Option<usize>, text: &Text, now: Moment) {
+        let turn = match place.and_then(|place| self.running.get_mut(place)) {
+            Some(running) => Some(&mut running.turn),
+            None => self.last_turns.get_mut(lane),
+        };
+        let told = turn.map_or_else(|| text.clone(), |turn| turn.steered(text, now));
+        self.send(told);
+    }
+
+    /// The upstream goes on by itself with what it was steered with. That is a turn as any other, about
+    /// which somebody is asked; none begins when no turn does.
     fn succeed(&mut self, lane: Lane, text: &Text, now: Moment) {
         self.successors.arrived(&lane);
-        let Some(models) = self.last_models.get(&lane).cloned() else {
+        if self.life.refusal().is_some() {
+            return;
+        }
+        let Some(models) = self.last_turns.get(&lane).map(|turn| turn.models().clone()) else {
             return;
         };
         let fresh = self.fresh(now);
         let id = self.next_turn();
+        let ask = Ask {
+            asked: Arc::clone(models.asked()),
+            mapped: Arc::clone(models.mapped()),
+            lane: lane.clone(),
+            transport: Transport::WebSocket,
+            is_warm_up: false,
+            is_steering: false,
+        };
+        self.actions.push_back(Action::Ask(id, ask));
+        let mut turn = Turn::new(Face::Socket, lane, models, fresh, now);
+        turn.sent(0);
         self.running.push(Running {
             id,
-            turn: Turn::new(Face::Socket, lane, models, fresh, now),
-            stage: Stage::Started(Started::default()),
+            turn,
+            stage: Stage::Started(Started {
+                asked: Some(now),
+                ..Started::default()
+            }),
             bytes: 0,
             request_bytes: 0,
         });

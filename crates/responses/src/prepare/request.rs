@@ -7,8 +7,8 @@ use serde_json::value::RawValue;
 
 use super::input::{is_no_metadata, segment};
 use super::{Models, Preparation, Segment};
-use crate::event::{Create, Fault};
-use crate::json::{Fields, raw, string};
+use crate::event::{Create, Fault, Steer};
+use crate::json::{Fields, Text, raw, string};
 
 /// Which way a request goes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -74,6 +74,18 @@ impl Preparation {
             previous,
             is_warm_up,
         })
+    }
+
+    /// The event that steers a response, with its input prepared as that of a turn.
+    pub(crate) fn steer(&self, steer: &Steer<'_>) -> Result<Text, Fault> {
+        let input = segment(&steer.input, self.keeps_references)?;
+        let list = format!("[{}]", input.as_str().unwrap_or_default());
+        let list = RawValue::from_string(list).expect("items in brackets are a list");
+        let mut event = Fields::default();
+        event.set("type", Cow::Owned(raw("response.steer")));
+        event.set("previous_response_id", Cow::Owned(raw(&*steer.previous)));
+        event.set("input", Cow::Owned(list));
+        Ok(event.write().into())
     }
 
     /// The two names of the model that `fields` ask for.

@@ -32,11 +32,6 @@ pub struct Setup {
     pub upstream: Arc<dyn DynUpstream>,
     /// What becomes of WebSockets.
     pub sockets: Sockets,
-    /// Where the task of each socket is spawned. Who ends the program waits for it.
-    pub tasks: TaskTracker,
-    /// Cancelled when the gate drains: no turn begins then, those under way may end, and sockets are closed
-    /// with 1012.
-    pub draining: CancellationToken,
     /// The wall clock, for the times in events that are made here.
     pub clock: Arc<dyn Clock>,
 }
@@ -48,6 +43,17 @@ impl fmt::Debug for Setup {
             .field("sockets", &self.sockets)
             .finish_non_exhaustive()
     }
+}
+
+/// Where a request's work is done, as an extension of it. A request without one is refused.
+#[derive(Clone, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "each must be given")]
+pub struct Tasks {
+    /// Where the task of its socket is spawned. Who ends the program waits for it.
+    pub tracker: TaskTracker,
+    /// Cancelled when the gate drains: no turn begins then, those under way may end, and sockets are closed
+    /// with 1012.
+    pub draining: CancellationToken,
 }
 
 /// What becomes of a route's WebSockets.
@@ -72,8 +78,6 @@ pub(super) struct Parts {
     pub(super) rules: Arc<Rules>,
     pub(super) upstream: Arc<dyn DynUpstream>,
     sockets: Sockets,
-    tasks: TaskTracker,
-    pub(super) draining: CancellationToken,
     clock: ClockPointer,
 }
 
@@ -104,8 +108,6 @@ impl Bridge {
             rules: Arc::new(rules),
             upstream: setup.upstream,
             sockets: setup.sockets,
-            tasks: setup.tasks,
-            draining: setup.draining,
             clock: ClockPointer(setup.clock),
         })))
     }
@@ -147,6 +149,9 @@ impl Parts {
         let Some(caller) = extensions.get::<Caller>().cloned() else {
             return reply::internal("Caller");
         };
+        let Some(Tasks { tracker, draining }) = extensions.get::<Tasks>().cloned() else {
+            return reply::internal("Tasks");
+        };
         let Some(upgrade) = extensions.get::<Upgrade>().and_then(Upgrade::take) else {
             return reply::internal("Upgrade");
         };
@@ -168,8 +173,7 @@ impl Parts {
             seed,
         });
         let message_bytes = self.rules.terms.message_bytes();
-        let draining = self.draining.clone();
-        self.tasks.spawn(async move {
+        tracker.spawn(async move {
             let Ok(Ok(socket)) = tokio::time::timeout(UPGRADE_WAIT, upgrade).await else {
                 return;
             };

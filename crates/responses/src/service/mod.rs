@@ -7,8 +7,9 @@
 //! | `GET …/models` | the models that are listed by name |
 //! | another method | 405 |
 //!
-//! Who may come in is not decided here, but by whoever passes the request on. He puts two extensions into
-//! it: [`Caller`], who is asked about each turn, and for a WebSocket [`Upgrade`], the socket.
+//! Who may come in is not decided here, but by whoever passes the request on. He puts extensions into
+//! it: [`Caller`], who is asked about each turn; [`Tasks`], where its work is done; and for a WebSocket
+//! [`Upgrade`], the socket.
 
 mod body;
 mod bridge;
@@ -20,6 +21,6 @@ mod reply;
 mod upgrade;
 
 pub use self::body::ResponsesBody;
-pub use self::bridge::{Bridge, Setup, Sockets};
+pub use self::bridge::{Bridge, Setup, Sockets, Tasks};
 pub use self::caller::{Caller, DynPermit, Permit};
 pub use self::upgrade::{Socket, Upgrade};

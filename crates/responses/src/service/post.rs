@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::body::TurnBody;
 use super::bridge::{Parts, seed};
-use super::{Caller, ResponsesBody, reply};
+use super::{Caller, ResponsesBody, Tasks, reply};
 use crate::event::{Create, ErrorEvent, Fault, Head};
 use crate::failure::{Failure, Telling};
 use crate::json::{Fields, Text};
@@ -34,7 +34,10 @@ where
     let Some(caller) = head.extensions.get::<Caller>().cloned() else {
         return reply::internal("Caller");
     };
-    if parts.draining.is_cancelled() {
+    let Some(tasks) = head.extensions.get::<Tasks>() else {
+        return reply::internal("Tasks");
+    };
+    if tasks.draining.is_cancelled() {
         return reply::error(&Fault::Draining.told());
     }
     let text = match read(body, &head.headers, parts.rules.terms.message_bytes()).await {
@@ -107,6 +110,7 @@ async fn begin(
         lane: None,
         transport: Transport::Http,
         is_warm_up,
+        is_steering: false,
     };
     let fresh = Fresh {
         id: Ids::new(seed).next(),
@@ -137,6 +141,7 @@ async fn begin(
         body: prepared.body(std::iter::empty()),
         headers: preparation.headers(headers),
     };
+    turn.turn.sent(call.body.len());
     match parts.upstream.ask(call).await {
         Ok(answer) => Ok(Begun {
             turn,

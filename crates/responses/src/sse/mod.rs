@@ -14,8 +14,11 @@ pub(crate) fn write(name: &str, text: &str) -> Bytes {
     let mut event = String::with_capacity(name.len() + text.len() + 16);
     event.push_str("event: ");
     event.push_str(name);
-    event.push_str("\ndata: ");
-    event.push_str(text);
+    // In JSON a line breaks between two parts only, where it means nothing.
+    for line in text.split(['\r', '\n']).filter(|line| !line.is_empty()) {
+        event.push_str("\ndata: ");
+        event.push_str(line);
+    }
     event.push_str("\n\n");
     event.into()
 }

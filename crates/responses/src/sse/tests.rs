@@ -114,3 +114,14 @@ proptest! {
         parser.finish();
     }
 }
+
+#[test]
+fn json_over_several_lines_is_written_as_one_event() {
+    for text in ["{\n  \"type\": \"x\",\r\n\r\n  \"a\": 1\r}", "{}"] {
+        let written = write("x", text);
+        let read = events(&[&*written]);
+        assert_eq!(read.len(), 1, "{written:?}");
+        let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+        assert_eq!(value(&read[0]), value(text));
+    }
+}

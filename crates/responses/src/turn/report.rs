@@ -23,7 +23,7 @@ pub struct TurnReport {
     pub is_warm_up: bool,
     /// How it ended.
     pub terminal: Terminal,
-    /// What it cost, as far as its upstream said.
+    /// What it cost, as its upstream said. Where it did not come to that, about; none where it did nothing.
     pub usage: Option<Usage>,
     /// From its admission to its end.
     pub duration: Duration,

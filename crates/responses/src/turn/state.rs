@@ -49,6 +49,10 @@ pub(crate) struct Turn {
     output: Output,
     terminal_output: Option<Box<RawValue>>,
     usage: Option<Usage>,
+    /// How long its request was; none when none was sent.
+    request_bytes: Option<usize>,
+    /// How long the pieces of its output are.
+    output_bytes: usize,
     is_warm_up: bool,
     terminal: Option<Terminal>,
     began: Moment,
@@ -94,6 +98,8 @@ impl Turn {
             output: Output::default(),
             terminal_output: None,
             usage: None,
+            request_bytes: None,
+            output_bytes: 0,
             is_warm_up: false,
             terminal: None,
             began: now,
@@ -110,6 +116,11 @@ impl Turn {
 
     pub(crate) const fn mark_warm_up(&mut self) {
         self.is_warm_up = true;
+    }
+
+    /// A request of `bytes` goes to the upstream.
+    pub(crate) const fn sent(&mut self, bytes: usize) {
+        self.request_bytes = Some(bytes);
     }
 
     /// What becomes of `text`, an event of the upstream.
@@ -137,6 +148,16 @@ impl Turn {
             Some(_) => Told::Last(told),
             None => Told::Event(told),
         })
+    }
+
+    /// An answer of the upstream to a steering of this turn, which may come after its terminal.
+    pub(crate) fn steered(&mut self, text: &Text, now: Moment) -> Text {
+        self.told = now;
+        let Ok(head) = Head::read(text) else {
+            return text.clone();
+        };
+        let edited = self.edited(&head, text);
+        edited.map_or_else(|| text.clone(), Text::from)
     }
 
     /// The terminal of a turn that its upstream failed.
@@ -260,11 +281,22 @@ impl Turn {
             transport,
             is_warm_up: self.is_warm_up,
             terminal: self.terminal.unwrap_or(Terminal::Cancelled),
-            usage: self.usage,
+            usage: self.usage.or_else(|| self.estimate()),
             duration: since(now),
             first_event: self.first_event.map(since),
             first_token: self.first_token.map(since),
         }
+    }
+
+    /// About what a turn cost whose upstream did not come to say. One that only failed cost nothing; one
+    /// whose client left may have cost all that it was sent.
+    fn estimate(&self) -> Option<Usage> {
+        let request = self.request_bytes?;
+        let has_cost = match self.terminal {
+            Some(Terminal::Error { .. } | Terminal::Failed) => self.output_bytes > 0,
+            Some(Terminal::Completed | Terminal::Incomplete | Terminal::Cancelled) | None => true,
+        };
+        has_cost.then(|| Usage::estimate(request, self.output_bytes))
     }
 
     /// Keeps what the event says of the turn.
@@ -274,6 +306,7 @@ impl Turn {
             Kind::Created => self.start(head),
             Kind::Delta => {
                 self.first_token.get_or_insert(now);
+                self.output_bytes += head.delta.map_or(0, |delta| delta.get().len());
             }
             Kind::ItemDone => {
                 if let Some(item) = head.item.filter(|_| self.keeps > 0) {

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// The tokens of a turn, as its upstream counted them.
+/// The tokens of a turn, as its upstream counted them, or about.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Usage {
@@ -15,6 +15,8 @@ pub struct Usage {
     pub output: u64,
     /// Tokens of reasoning.
     pub reasoning: u64,
+    /// Whether they are guessed: the upstream did not come to count them.
+    pub is_estimated: bool,
 }
 
 impl Usage {
@@ -30,7 +32,20 @@ impl Usage {
                 .output_tokens_details
                 .unwrap_or_default()
                 .reasoning_tokens,
+            is_estimated: false,
         })
+    }
+
+    /// About what a turn cost that was sent `request` bytes, and put out `output` bytes: a token has
+    /// some four.
+    pub(crate) fn estimate(request: usize, output: usize) -> Self {
+        let tokens = |bytes: usize| u64::try_from(bytes.div_ceil(4)).unwrap_or(u64::MAX);
+        Self {
+            input: tokens(request),
+            output: tokens(output),
+            is_estimated: true,
+            ..Self::default()
+        }
     }
 }
 
@@ -62,6 +77,7 @@ mod tests {
             cached,
             output,
             reasoning,
+            is_estimated: false,
         };
         for (text, expected) in [
             (

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use http::StatusCode;
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -40,6 +41,11 @@ impl UpstreamCredential {
     pub(super) fn add(&self, headers: &mut HeaderMap) {
         headers.insert(self.name.clone(), self.value.clone());
     }
+}
+
+/// Whether an answer with `status` says something of the credential that was sent.
+pub(super) fn is_about_the_credential(status: StatusCode) -> bool {
+    matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
 }
 
 impl fmt::Debug for UpstreamCredential {

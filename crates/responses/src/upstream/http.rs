@@ -4,15 +4,18 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use http::Uri;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
-use http::{StatusCode, Uri};
 use http_body_util::BodyExt;
 use reqwest::{Client, Url, redirect};
 use rustls::ClientConfig;
 
+use super::credential::is_about_the_credential;
 use super::http_events::HttpEvents;
 use super::{Answer, Call, Events, Upstream, UpstreamCredential, whole};
 use crate::error::ConfigError;
+use crate::event::refuses_credential;
 use crate::failure::Failure;
 use crate::prepare::without_socket_betas;
 
@@ -130,7 +133,7 @@ impl HttpUpstream {
     /// The failure that an answer with an error is.
     async fn refusal(&self, response: http::Response<reqwest::Body>) -> Failure {
         let (head, body) = response.into_parts();
-        if head.status == StatusCode::UNAUTHORIZED && self.credential.is_some() {
+        if is_about_the_credential(head.status) && self.credential.is_some() {
             return Failure::CredentialRefused;
         }
         let read = read_body(body, MOST_ERROR);
@@ -164,6 +167,14 @@ impl Upstream for HttpUpstream {
                 Events::new(futures_util::stream::iter(events.into_iter().map(Ok)))
             }
             Content::Other => return Err(Failure::NotEvents),
+        };
+        let events = if self.credential.is_some() {
+            Events::new(events.map(|event| match event {
+                Ok(text) if refuses_credential(&text) => Err(Failure::CredentialRefused),
+                other => other,
+            }))
+        } else {
+            events
         };
         Ok(Answer {
             headers: head.headers,

@@ -3,17 +3,15 @@
 use std::fmt;
 use std::sync::Arc;
 
-use http::header::{AUTHORIZATION, HeaderMap};
-use http::{StatusCode, Uri};
+use http::{HeaderMap, Uri};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, error::TlsError};
-use tokio_tungstenite::{
-    Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config,
-};
+use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
 
+use super::credential::is_about_the_credential;
 use super::http::parse_socket_url;
 use super::{Timeouts, UpstreamCredential};
 use crate::error::ConfigError;
@@ -69,6 +67,31 @@ impl SocketUpstream {
         &self.timeouts
     }
 
+    /// Whether the upstream is sent the gate's own credential.
+    pub(crate) const fn has_credential(&self) -> bool {
+        self.credential.is_some()
+    }
+
+    async fn dial(&self) -> Result<TcpStream, Failure> {
+        let unreachable = |reason: Box<str>| Failure::Unreachable { reason };
+        let host = self.url.host().unwrap_or_default();
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let is_plain = self.url.scheme_str() == Some("ws");
+        let port = self
+            .url
+            .port_u16()
+            .unwrap_or(if is_plain { 80 } else { 443 });
+        let connect = TcpStream::connect((host, port));
+        let stream = tokio::time::timeout(self.timeouts.connect, connect).await;
+        let stream = stream
+            .map_err(|_| unreachable("no connection in time".into()))?
+            .map_err(|error| unreachable(error.to_string().into()))?;
+        stream
+            .set_nodelay(true)
+            .map_err(|error| unreachable(error.to_string().into()))?;
+        Ok(stream)
+    }
+
     pub(crate) async fn connect(&self, headers: &HeaderMap) -> Result<UpstreamSocket, Failure> {
         let unreachable = |error: &Error| Failure::Unreachable {
             reason: error.to_string().into(),
@@ -81,16 +104,16 @@ impl SocketUpstream {
         if let Some(credential) = &self.credential {
             credential.add(request.headers_mut());
         }
-        let has_own = self.credential.is_some() && !headers.contains_key(AUTHORIZATION);
+        let stream = self.dial().await?;
         let config = WebSocketConfig::default()
             .max_message_size(Some(MOST_MESSAGE))
             .max_frame_size(Some(MOST_MESSAGE));
         let connector = Connector::Rustls(Arc::clone(&self.tls));
         // Large, and rare.
-        let connect = Box::pin(connect_async_tls_with_config(
+        let connect = Box::pin(client_async_tls_with_config(
             request,
+            stream,
             Some(config),
-            true,
             Some(connector),
         ));
         let time = self.timeouts.head;
@@ -99,8 +122,11 @@ impl SocketUpstream {
             Ok(Ok((socket, _))) => Ok(socket),
             Ok(Err(Error::Http(response))) => {
                 let (head, body) = response.into_parts();
-                if has_own && head.status == StatusCode::UNAUTHORIZED {
+                if self.has_credential() && is_about_the_credential(head.status) {
                     return Err(Failure::CredentialRefused);
+                }
+                if !head.status.is_client_error() && !head.status.is_server_error() {
+                    return Err(Failure::NotEvents);
                 }
                 Err(Failure::Status {
                     status: head.status,

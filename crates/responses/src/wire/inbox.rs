@@ -74,6 +74,11 @@ impl Inbox {
         self.buffer.extend_from_slice(bytes);
     }
 
+    /// Whether less than a message waits to be looked at.
+    pub(crate) fn has_room(&self) -> bool {
+        self.buffer.len() < self.most
+    }
+
     /// What came next; none when more bytes are needed.
     pub(crate) fn next_incoming(&mut self) -> Result<Option<Incoming>, Violation> {
         loop {

@@ -44,14 +44,34 @@ impl Line {
                 Ok(None) => {}
                 Err(violation) => return Poll::Ready(Read::Violated(violation)),
             }
-            // On the stack: who waits holds no buffer.
-            let mut scratch = [const { MaybeUninit::<u8>::uninit() }; SCRATCH];
-            let mut buffer = ReadBuf::uninit(&mut scratch);
-            match ready!(Pin::new(&mut self.socket).poll_read(cx, &mut buffer)) {
-                Ok(()) if !buffer.filled().is_empty() => self.inbox.push(buffer.filled()),
-                Ok(()) | Err(_) => return Poll::Ready(Read::Gone),
+            if !ready!(self.poll_fill(cx)) {
+                return Poll::Ready(Read::Gone);
             }
         }
+    }
+
+    /// Takes what the client sent without looking at it, as long as there is room for it: one message
+    /// and what comes at once. Ready when the client is gone.
+    pub(crate) fn poll_gather(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while self.inbox.has_room() {
+            if !ready!(self.poll_fill(cx)) {
+                return Poll::Ready(());
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Reads some bytes; says whether there will be more.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        // On the stack: who waits holds no buffer.
+        let mut scratch = [const { MaybeUninit::<u8>::uninit() }; SCRATCH];
+        let mut buffer = ReadBuf::uninit(&mut scratch);
+        let read = ready!(Pin::new(&mut self.socket).poll_read(cx, &mut buffer));
+        let is_there = read.is_ok() && !buffer.filled().is_empty();
+        if is_there {
+            self.inbox.push(buffer.filled());
+        }
+        Poll::Ready(is_there)
     }
 
     /// Writes what waits; ready when nothing does any more.

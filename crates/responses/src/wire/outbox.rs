@@ -41,11 +41,6 @@ impl Outbox {
         self.buffer.len() >= ENOUGH
     }
 
-    /// How many bytes wait.
-    pub(crate) fn len(&self) -> usize {
-        self.buffer.len()
-    }
-
     /// Writes what waits; ready when nothing does any more.
     pub(crate) fn poll_write(
         &mut self,

@@ -253,17 +253,18 @@ async fn a_whole_response_in_place_of_events_is_told_as_events() {
 
 #[tokio::test]
 async fn a_refusal_of_the_gates_own_credential_is_not_the_clients() {
-    let refusal = Reply::status(
-        401,
-        r#"{"error":{"message":"Incorrect API key: sk-o***s"}}"#,
-    );
-    let upstream =
-        Upstream::playing([refusal.clone(), Reply::events(&response("r", &[])), refusal]).await;
-    let credential = UpstreamCredential::bearer(&"sk-ours".to_owned().into()).unwrap();
-    let client = HttpUpstream::new(&upstream.url(), timeouts(), None)
-        .unwrap()
-        .with_credential(credential);
-    let events = turn(Arc::new(client)).await;
-    assert_eq!(events[0]["status"], 502);
-    assert!(!events[0].to_string().contains("sk-"), "{}", events[0]);
+    let stream = Reply::events(&[json!({ "type": "error", "code": "invalid_api_key",
+        "message": "Incorrect API key: sk-o***s" })]);
+    let body = r#"{"error":{"message":"Incorrect API key: sk-o***s"}}"#;
+    for refusal in [Reply::status(401, body), Reply::status(403, body), stream] {
+        let answer = Reply::events(&response("r", &[]));
+        let upstream = Upstream::playing([refusal.clone(), answer, refusal]).await;
+        let credential = UpstreamCredential::bearer(&"sk-ours".to_owned().into()).unwrap();
+        let client = HttpUpstream::new(&upstream.url(), timeouts(), None)
+            .unwrap()
+            .with_credential(credential);
+        let events = turn(Arc::new(client)).await;
+        assert_eq!(events[0]["status"], 502);
+        assert!(!events[0].to_string().contains("sk-"), "{}", events[0]);
+    }
 }

@@ -12,6 +12,7 @@ mod lanes;
 mod life;
 mod malformed;
 mod plain;
+mod pressure;
 mod property;
 mod relay;
 mod relayed;

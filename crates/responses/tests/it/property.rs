@@ -1,7 +1,7 @@
 //! From no sequence of what clients, upstreams and time do, two terminals, a falling number or an event
 //! on a foreign lane follow.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -118,7 +118,14 @@ struct Witness {
     /// The lane's turn, and the last number of its events.
     active: HashMap<Option<String>, Option<u64>>,
     lane_of: HashMap<TurnId, Option<String>>,
+    /// Whose turn is told on a lane.
+    current: HashMap<Option<String>, String>,
+    /// The last number that a lane's last turn had.
+    last: HashMap<Option<String>, u64>,
+    /// The turns that the upstream's socket has on each lane; it answers the first.
+    socket: HashMap<Option<String>, VecDeque<String>>,
     stopped: HashSet<TurnId>,
+    steers: HashSet<TurnId>,
     reports: usize,
     ids: Vec<String>,
     made: usize,
@@ -148,7 +155,11 @@ impl Witness {
             started: Vec::new(),
             active: HashMap::new(),
             lane_of: HashMap::new(),
+            current: HashMap::new(),
+            last: HashMap::new(),
+            socket: HashMap::new(),
             stopped: HashSet::new(),
+            steers: HashSet::new(),
             reports: 0,
             ids: vec!["resp_unknown".into()],
             made: 0,
@@ -217,30 +228,32 @@ impl Witness {
                 number,
                 lane,
             } => {
-                if let Some(id) = pick(&self.started, *turn) {
-                    let lane = lane.and_then(|lane| LANES[lane]);
-                    let event = self.made_event(*kind, *number, lane);
+                let lane = lane.and_then(|lane| LANES[lane]);
+                if self.is_relayed {
+                    self.say(lane, *kind, *number);
+                } else if let Some(id) = pick(&self.started, *turn) {
+                    let event = self.made_event(*kind, *number, lane, Some(&name(id)));
                     self.machine.event(id, &event, now);
                 }
             }
             Op::Fail(turn, which) => {
-                if let Some(id) = pick(&self.started, *turn) {
+                if let Some(id) = pick(&self.started, *turn).filter(|_| !self.is_relayed) {
                     self.machine.failed(id, &failure(*which), now);
                 }
             }
             Op::Ended(turn) => {
-                if let Some(id) = pick(&self.started, *turn) {
+                if let Some(id) = pick(&self.started, *turn).filter(|_| !self.is_relayed) {
                     self.machine.ended(id, now);
                 }
             }
             Op::Said { lane, kind, number } => {
                 if self.is_relayed {
-                    let event = self.made_event(*kind, *number, LANES[*lane]);
-                    self.machine.said(&event, now);
+                    self.say(LANES[*lane], *kind, *number);
                 }
             }
             Op::Lost(which) => {
                 if self.is_relayed {
+                    self.socket.clear();
                     self.machine.lost(&failure(*which), now);
                 }
             }
@@ -252,6 +265,17 @@ impl Witness {
             Op::Leave => self.machine.leave(now),
         }
         self.look();
+    }
+
+    /// The upstream's socket says something about the turn that it answers on `lane`.
+    fn say(&mut self, lane: Option<&str>, kind: usize, number: Option<u64>) {
+        let turns = self.socket.entry(lane.map(ToOwned::to_owned)).or_default();
+        let made_for = turns.front().cloned();
+        if is_terminal(&json!({ "type": KINDS[kind] })) {
+            turns.pop_front();
+        }
+        let event = self.made_event(kind, number, lane, made_for.as_deref());
+        self.machine.said(&event, self.now);
     }
 
     /// Lets everything that is open end, and checks that it did.
@@ -285,14 +309,30 @@ impl Witness {
         while let Some(action) = self.machine.next_action() {
             match action {
                 Action::Send(text) => self.see(&text),
+                Action::Ask(id, ask) if ask.is_steering => {
+                    assert!(self.is_relayed);
+                    self.steers.insert(id);
+                    self.asking.push(id);
+                }
                 Action::Ask(id, ask) => {
                     let lane = ask.lane.as_deref().map(ToOwned::to_owned);
                     let before = self.active.insert(lane.clone(), None);
                     assert!(before.is_none(), "two turns on {lane:?}");
+                    self.current.insert(lane.clone(), name(id));
+                    self.last.remove(&lane);
                     self.lane_of.insert(id, lane);
                     self.asking.push(id);
                 }
-                Action::Start(id, _) => self.started.push(id),
+                Action::Start(id, _) => {
+                    self.started.push(id);
+                    if self.is_relayed {
+                        let turns = self.socket.entry(self.lane_of[&id].clone());
+                        turns.or_default().push_back(name(id));
+                    }
+                }
+                Action::Stop(id) if self.steers.contains(&id) => {
+                    self.asking.retain(|asking| *asking != id);
+                }
                 Action::Stop(id) => {
                     assert!(self.stopped.insert(id), "stopped twice");
                     self.asking.retain(|asking| *asking != id);
@@ -306,6 +346,7 @@ impl Witness {
                 }
                 Action::Report(_) => self.reports += 1,
                 Action::Steer(_) => assert!(self.is_relayed),
+                Action::Abandon => self.socket.clear(),
                 Action::Close(..) => {
                     assert!(!self.is_over, "closed twice");
                     self.is_over = true;
@@ -326,7 +367,11 @@ impl Witness {
             self.ids.push(id.into());
         }
         let kind = event["type"].as_str().expect("a type");
-        if kind.starts_with("response.steer") {
+        if let Some(made_for) = event["made_for"].as_str() {
+            let current = self.current.get(&lane).map(String::as_str);
+            assert_eq!(current, Some(made_for), "of another turn: {text}");
+        }
+        if kind.starts_with("response.steer") && !self.is_active_steer(&lane, &event) {
             return;
         }
         let Some(number) = event["sequence_number"].as_u64() else {
@@ -338,6 +383,7 @@ impl Witness {
         if self.is_relayed && kind == "response.created" && !self.active.contains_key(&lane) {
             // The upstream went on by itself.
             self.active.insert(lane.clone(), None);
+            self.current.remove(&lane);
         }
         if self.is_relayed && kind == "error" && !self.active.contains_key(&lane) {
             return;
@@ -348,12 +394,34 @@ impl Witness {
             .unwrap_or_else(|| panic!("no turn on {lane:?}: {text}"));
         assert!(last.is_none_or(|last| last < number), "{last:?} {text}");
         *last = Some(number);
+        self.last.insert(lane.clone(), number);
         if is_terminal(&event) {
             self.active.remove(&lane);
         }
     }
 
-    fn made_event(&mut self, kind: usize, number: Option<u64>, lane: Option<&str>) -> Text {
+    /// Whether an answer to a steering is one among the events of the lane's turn. Else it is numbered
+    /// after those of the lane's last turn; or it is ours, and about no turn.
+    fn is_active_steer(&mut self, lane: &Option<String>, event: &Value) -> bool {
+        let number = event["sequence_number"].as_u64();
+        let is_ours = event["steer"].is_object();
+        if self.active.get(lane).is_some_and(Option::is_some) && !is_ours {
+            return true;
+        }
+        if let (Some(last), Some(number), false) = (self.last.get_mut(lane), number, is_ours) {
+            assert!(*last < number, "{last} {event}");
+            *last = number;
+        }
+        false
+    }
+
+    fn made_event(
+        &mut self,
+        kind: usize,
+        number: Option<u64>,
+        lane: Option<&str>,
+        made_for: Option<&str>,
+    ) -> Text {
         if KINDS[kind] == "not an event" {
             return "5".into();
         }
@@ -368,12 +436,19 @@ impl Witness {
         if let Some(lane) = lane {
             event["stream_id"] = lane.into();
         }
+        if let Some(made_for) = made_for {
+            event["made_for"] = made_for.into();
+        }
         Text::from(event.to_string())
     }
 
     fn id(&self, which: usize) -> String {
         self.ids[self.ids.len().saturating_sub(1 + which)].clone()
     }
+}
+
+fn name(id: TurnId) -> String {
+    format!("{id:?}")
 }
 
 fn pick(ids: &[TurnId], which: usize) -> Option<TurnId> {

@@ -1,6 +1,7 @@
 //! Before an upstream on a WebSocket, on real sockets.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use portcullis_responses::upstream::{SocketUpstream, UpstreamCredential};
@@ -154,7 +155,9 @@ async fn steering_reaches_the_upstream_and_its_answers_the_client() {
     client.next().await;
     let steer = json!({ "type": "response.steer", "previous_response_id": "r1", "input": "stop" });
     client.send(&steer).await;
-    assert_eq!(upstream.next().await, steer);
+    let prepared = json!({ "type": "response.steer", "previous_response_id": "r1",
+        "input": [user("stop")] });
+    assert_eq!(upstream.next().await, prepared);
     let accepted = json!({ "type": "response.steer.accepted", "sequence_number": 1,
         "steer": { "id": "s", "previous_response_id": "r1" } });
     upstream.say(None, std::slice::from_ref(&accepted)).await;
@@ -203,6 +206,12 @@ async fn an_upstream_that_refuses_its_handshake_is_told_as_an_error() {
     let mut client = Client::connect(gate.address).await;
     for (answer, status) in [
         ("HTTP/1.1 401 No\r\ncontent-length: 0\r\n\r\n", 502),
+        ("HTTP/1.1 403 No\r\ncontent-length: 7\r\n\r\nsk-ours", 502),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}", 502),
+        (
+            "HTTP/1.1 302 Found\r\nlocation: /\r\ncontent-length: 0\r\n\r\n",
+            502,
+        ),
         (
             "HTTP/1.1 429 No\r\nretry-after: 4\r\ncontent-length: 0\r\n\r\n",
             429,
@@ -236,4 +245,63 @@ async fn the_upstreams_socket_is_left_with_the_client() {
     assert!(!matches!(left, Some(Ok(Message::Text(_)))), "{left:?}");
     let reports = gate.books.reports(1).await;
     assert_eq!(reports[0].terminal, Terminal::Cancelled);
+}
+
+#[tokio::test]
+async fn what_an_upstream_says_after_something_that_is_no_event_is_not_told_to_the_next_turn() {
+    let peer = Peer::new().await;
+    let gate = peer.gate().await;
+    let mut client = Client::connect(gate.address).await;
+    client.send(&create(&json!("one"))).await;
+    client.send(&create(&json!("two"))).await;
+    let mut upstream = peer.accept().await;
+    upstream.next().await;
+    upstream.say(None, &[json!(5)]).await;
+    upstream.say(None, &response("r1", &[])).await;
+    assert_eq!(kinds(&client.turn().await), ["response.failed"]);
+    let mut upstream = peer.accept().await;
+    upstream.next().await;
+    upstream.say(None, &response("r2", &[])).await;
+    let events = client.turn().await;
+    assert_eq!(events[0]["response"]["id"], "r2");
+}
+
+#[tokio::test]
+async fn an_error_about_the_gates_own_credential_is_not_told_on_a_socket_either() {
+    let peer = Peer::new().await;
+    let gate = peer.gate().await;
+    let mut client = Client::connect(gate.address).await;
+    client.send(&create(&json!("x"))).await;
+    let mut upstream = peer.accept().await;
+    upstream.next().await;
+    let refusal = json!({ "type": "error", "status": 403, "sequence_number": 0,
+        "error": { "message": "sk-ours may not" } });
+    upstream.say(None, &[refusal]).await;
+    let told = client.turn().await;
+    assert_eq!(told[0]["status"], 502);
+    assert!(!told[0].to_string().contains("sk-"), "{}", told[0]);
+}
+
+#[tokio::test]
+async fn a_host_that_does_not_answer_cannot_be_reached_and_is_not_waited_for_longer_than_it_may() {
+    // A listener that accepts nobody takes as many as it may keep, and then says nothing.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut kept = Vec::new();
+    while let Ok(stream) =
+        tokio::time::timeout(Duration::from_millis(300), TcpStream::connect(address)).await
+    {
+        kept.push(stream.unwrap());
+        assert!(kept.len() < 64, "the listener keeps everybody");
+    }
+    let mut timeouts = timeouts();
+    timeouts.connect = Duration::from_millis(200);
+    let upstream = SocketUpstream::new(&format!("ws://{address}/"), timeouts, None).unwrap();
+    let sockets = Sockets::Relayed(Arc::new(upstream));
+    let gate = Gate::with(Rules::default(), mock("scene = []"), sockets).await;
+    let mut client = Client::connect(gate.address).await;
+    client.send(&create(&json!("x"))).await;
+    assert_eq!(client.turn().await[0]["status"], 502);
 }

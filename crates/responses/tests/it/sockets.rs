@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::SinkExt;
 use portcullis_boundary::RefusalKind;
 use portcullis_responses::mock::{Mock, Script};
 use portcullis_responses::upstream::{HttpUpstream, UpstreamCredential};
@@ -499,34 +498,4 @@ async fn a_route_without_websockets_says_426_and_answers_posts() {
         .body(r#"{"model":"m","input":"x"}"#)
         .send();
     assert_eq!(answer.await.unwrap().status(), 200);
-}
-
-#[tokio::test]
-async fn a_client_that_does_not_read_slows_its_upstream_and_loses_nothing() {
-    const EVENTS: usize = 20_000;
-    let mut events = response("r", &[]);
-    let last = events.pop().unwrap();
-    let delta = events.pop().unwrap();
-    for number in 1..EVENTS {
-        let mut event = delta.clone();
-        event["sequence_number"] = number.into();
-        event["delta"] = "x".repeat(100).into();
-        events.push(event);
-    }
-    let mut last = last;
-    last["sequence_number"] = EVENTS.into();
-    events.push(last);
-    let upstream = Upstream::playing([Reply::events(&events)]).await;
-    let gate = Gate::before(http(&upstream.url())).await;
-    let mut client = Client::connect(gate.address).await;
-    client.send(&create(&json!("x"))).await;
-    // While it does not read, others are served.
-    let mut other = Client::connect(gate.address).await;
-    other.send_message(Message::Ping("x".into())).await;
-    other.message().await.unwrap().unwrap();
-    let events = client.turn().await;
-    assert_eq!(events.len(), EVENTS + 1);
-    let expected: Vec<u64> = (0..).take(events.len()).collect();
-    assert_eq!(numbers(&events), expected);
-    client.socket.flush().await.unwrap();
 }

@@ -13,7 +13,7 @@ use portcullis_boundary::{Refusal, RefusalKind};
 use portcullis_responses::mock::{Mock, Script};
 use portcullis_responses::upstream::{DynUpstream, HttpUpstream, Timeouts};
 use portcullis_responses::{
-    Ask, Bridge, Caller, Permit, Rules, Setup, Sockets, TurnReport, Upgrade,
+    Ask, Bridge, Caller, Permit, Rules, Setup, Sockets, Tasks, TurnReport, Upgrade,
 };
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -103,22 +103,26 @@ impl Gate {
             rules,
             upstream,
             sockets,
-            tasks: tasks.clone(),
-            draining: draining.clone(),
             clock: Arc::new(SystemClock::new()),
         })
         .expect("a bridge");
         let caller = Caller::shared(books.clone());
+        let given = Tasks {
+            tracker: tasks.clone(),
+            draining: draining.clone(),
+        };
         let servers = TaskTracker::new();
         let spawner = servers.clone();
         servers.spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (bridge, caller) = (bridge.clone(), caller.clone());
+                let given = given.clone();
                 let service = service_fn(move |mut request: Request<Incoming>| {
                     let mut bridge = bridge.clone();
                     let upgrade = Upgrade::of_hyper(hyper::upgrade::on(&mut request));
                     request.extensions_mut().insert(upgrade);
                     request.extensions_mut().insert(caller.clone());
+                    request.extensions_mut().insert(given.clone());
                     async move { bridge.call(request).await }
                 });
                 spawner.spawn(async move {

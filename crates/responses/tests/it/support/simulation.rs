@@ -19,6 +19,8 @@ pub(crate) struct Simulation {
     pub(crate) bodies: Vec<String>,
     pub(crate) stopped: Vec<TurnId>,
     pub(crate) steered: Vec<Value>,
+    /// How often the upstream's socket was left.
+    pub(crate) abandoned: usize,
     pub(crate) reports: Vec<TurnReport>,
     pub(crate) closed: Option<(u16, &'static str)>,
     sent: Vec<Value>,
@@ -50,6 +52,7 @@ impl Simulation {
             bodies: Vec::new(),
             stopped: Vec::new(),
             steered: Vec::new(),
+            abandoned: 0,
             reports: Vec::new(),
             closed: None,
             sent: Vec::new(),
@@ -176,6 +179,7 @@ impl Simulation {
                 Action::Steer(text) => self
                     .steered
                     .push(serde_json::from_str(&text).expect("JSON")),
+                Action::Abandon => self.abandoned += 1,
                 Action::Report(report) => self.reports.push(*report),
                 Action::Close(code, reason) => self.closed = Some((code.get(), reason)),
             }
