@@ -59,7 +59,6 @@ ROWS = {
     "400 of the request": Row(stories.refused(400, "invalid_value", "No such effort.", param="reasoning.effort"), 400, "invalid_value", "No such effort.", "invalid_request_error"),
     "400 of the context": Row(stories.refused(400, "context_length_exceeded", "Too long."), 400, "context_length_exceeded", "Too long."),
     "400 of a response that is not known": Row(stories.unknown_previous("resp_x"), 400, "previous_response_not_found", "resp_x"),
-    "403": Row(stories.refused(403, "unsupported_country", "Not here."), 403, "unsupported_country", "Not here."),
     "404": Row(stories.refused(404, "model_not_found", "No such model."), 404, "model_not_found", "No such model."),
     "429": Row(stories.refused(429, "rate_limit_exceeded", "Slow down.", "requests", headers=SLOW_DOWN), 429, "rate_limit_exceeded", "Slow down.", headers={"retry-after": "7"}),
     "500": Row(stories.refused(500, None, "We are sorry.", "server_error"), 500, None, "We are sorry.", "server_error"),
@@ -89,9 +88,11 @@ def test_what_goes_wrong_behind_is_told_once_and_the_socket_serves_the_next_turn
         assert len(door.upstream.asked) == 2
 
 
-def test_the_gates_own_key_is_not_the_clients_affair(bridge):
+@pytest.mark.parametrize("by", ["http", "socket"])
+@pytest.mark.parametrize("status", [401, 403])
+def test_the_gates_own_key_is_not_the_clients_affair(bridge, status, by):
     """The client must neither log in again nor learn which key it was."""
-    with bridge(stories.refused(401, "invalid_api_key", "Incorrect API key: sk-7."), stories.text("Better.")).talk() as talk:
+    with bridge(stories.refused(status, "invalid_api_key", "Incorrect API key: sk-7."), stories.text("Better."), by=by).talk() as talk:
         error = talk.turn("say hi").errs(502, None)["error"]
         assert "sk-7" not in error["message"]
         talk.turn("again").completed("Better.")

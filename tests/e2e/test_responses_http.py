@@ -93,7 +93,6 @@ def test_what_a_socket_would_remember_is_the_upstreams_to_judge(bridge):
 
 STATUSES = {
     400: stories.refused(400, "invalid_value", "No such effort."),
-    403: stories.refused(403, "unsupported_country", "Not here."),
     429: stories.refused(429, "rate_limit_exceeded", "Slow down.", "requests", headers=(("retry-after", "7"),)),
     500: stories.refused(500, None, "We are sorry.", "server_error"),
     503: stories.refused(503, "server_is_overloaded", "Too many."),
@@ -111,9 +110,10 @@ def test_a_refusal_of_the_upstream_is_a_status_and_its_own_body(bridge, status, 
     assert answer.header("retry-after") == ("7" if status == 429 else None)
 
 
+@pytest.mark.parametrize("status", [401, 403])
 @pytest.mark.parametrize("stream", [True, False])
-def test_the_gates_own_key_is_not_the_clients_affair(bridge, stream):
-    answer = bridge(stories.refused(401, "invalid_api_key", "Incorrect API key: sk-7.")).post(body(stream=stream))
+def test_the_gates_own_key_is_not_the_clients_affair(bridge, stream, status):
+    answer = bridge(stories.refused(status, "invalid_api_key", "Incorrect API key: sk-7.")).post(body(stream=stream))
     assert answer.status == 502 and b"sk-7" not in answer.body
     assert answer.header("www-authenticate") is None
 
