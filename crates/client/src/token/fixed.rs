@@ -144,9 +144,10 @@ mod tests {
     #[tokio::test]
     async fn a_closure_is_told_what_is_stale() {
         let source = TokenFn::new(|stale: Option<Token>| async move {
-            let text = stale.map_or("first".to_owned(), |stale| {
-                format!("after {}", stale.expose())
-            });
+            let text = stale.map_or_else(
+                || "first".to_owned(),
+                |stale| format!("after {}", stale.expose()),
+            );
             Ok(Token::new(text.into()))
         });
         let tokens = Tokens::new(source);
