@@ -116,6 +116,18 @@ impl Address {
         }
     }
 
+    /// Whether it is reached by TLS.
+    #[must_use]
+    pub const fn is_encrypted(&self) -> bool {
+        matches!(
+            self.place,
+            Place::Host {
+                is_secure: true,
+                ..
+            }
+        )
+    }
+
     pub(crate) const fn place(&self) -> &Place {
         &self.place
     }

@@ -109,7 +109,7 @@ impl Client {
         self.sender.send(message).await
     }
 
-    /// A handle that only sends. A client does not wait for those who hold one.
+    /// A handle that only sends and closes. A client does not wait for those who hold one.
     #[must_use]
     pub fn sender(&self) -> Sender {
         self.sender.clone()
@@ -119,7 +119,7 @@ impl Client {
     /// connection. Where none is open, what is queued waits for the next one. [`Client::wait_closed`]
     /// waits for the end.
     pub fn close(&self) {
-        self.sender.closing.cancel();
+        self.sender.close();
     }
 
     /// Waits for the end, and drops what comes in until then. Call [`Client::close`] first, or wait for
@@ -168,6 +168,11 @@ impl Sender {
         }
         let sent = self.outbox.send(message).await;
         sent.map_err(|refused| NotQueued(refused.0))
+    }
+
+    /// As [`Client::close`].
+    pub fn close(&self) {
+        self.closing.cancel();
     }
 }
 

@@ -8,6 +8,7 @@ mod codes;
 mod config;
 mod demo;
 mod desk;
+mod dial;
 mod explain;
 mod first_run;
 mod flags;

@@ -204,6 +204,5 @@ async fn a_thousand_clients_with_one_expiry_refresh_once_and_do_not_stampede() {
         halves[usize::try_from(half).expect("soon")] += 1;
     }
     assert!(returns.len() >= ALL, "{}", returns.len());
-    println!("{halves:?}");
     assert!(halves.iter().all(|count| *count < 400), "{halves:?}");
 }
