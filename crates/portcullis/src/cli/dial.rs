@@ -31,8 +31,12 @@ pub(crate) struct DialArgs {
     #[arg(long)]
     raw: bool,
 
-    /// Go on reading messages when standard input has ended
-    #[arg(long)]
+    /// How long to go on reading when standard input has ended, counted from the last message
+    #[arg(long, value_name = "TIME", value_parser = time, default_value = "1s")]
+    linger: Duration,
+
+    /// Go on reading when standard input has ended until the server closes
+    #[arg(long, conflicts_with = "linger")]
     keep_open: bool,
 
     /// Do not come back: end with the first connection
@@ -159,7 +163,7 @@ Examples:
   portcullis dial ws://127.0.0.1:7700/chat --token-file token
       Each line that is typed is a message, each message a line
   echo hello | portcullis dial wss://gate.example/chat --token-env TOKEN --once
-      One line there, and what is answered before the server closes
+      One line there, and what is answered within a second
   portcullis dial wss://gate.example/feed --token-command 'gcloud auth print-access-token' --keep-open < /dev/null
       Reads for days, and comes back with a fresh token when the server asks for one
   portcullis dial wss://gate.example/blob --token-file token --raw < picture > answer
@@ -167,7 +171,8 @@ Examples:
   portcullis dial wss://gate.example/chat --token-file token --json 2> states
       What happens, for programs
 
-When standard input ends, what was read is sent, the connection closed, and what still comes printed.
+When standard input ends, what was read is sent, and the connection closed when the server has said
+nothing for the time of --linger.
 A proxy is used where HTTPS_PROXY, HTTP_PROXY or ALL_PROXY name one and NO_PROXY does not except the host.
 
 Exit codes:
@@ -189,7 +194,7 @@ pub(crate) fn run(args: &DialArgs) -> anyhow::Result<Exit> {
         teller: Teller::new(args.json, address.to_string(), awaited),
         client: args.client(address)?,
         is_raw: args.raw,
-        keeps_open: args.keep_open,
+        linger: (!args.keep_open).then_some(args.linger),
     })
 }
 

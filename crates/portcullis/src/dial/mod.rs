@@ -9,12 +9,13 @@ mod printer;
 mod teller;
 
 use std::convert::Infallible;
+use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use futures_util::FutureExt as _;
-use portcullis_client::{Client, ClientBuilder, Ended, Event, Sender, States};
+use portcullis_client::{Client, ClientBuilder, ConfigError, Ended, Event, Sender, States};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{mpsc, watch};
 
 use self::printer::Printer;
 pub(crate) use self::teller::Teller;
@@ -27,8 +28,9 @@ pub(crate) struct Call {
     pub(crate) client: ClientBuilder,
     /// Bytes instead of lines.
     pub(crate) is_raw: bool,
-    /// Whether the end of the input is not the end.
-    pub(crate) keeps_open: bool,
+    /// For how long nothing must have been heard after the end of the input before it is the end; none
+    /// when it never is.
+    pub(crate) linger: Option<Duration>,
     /// Who says what happens.
     pub(crate) teller: Teller,
 }
@@ -48,23 +50,24 @@ pub(crate) fn run(call: Call) -> anyhow::Result<Exit> {
 
 async fn talk(call: Call) -> anyhow::Result<Exit> {
     let mut signals = Signals::new()?;
-    let client = call.client.start()?;
+    let client = call.client.start().map_err(in_words_of_flags)?;
     let (sender, mut states) = (client.sender(), client.states());
     let input = input::read(call.is_raw)?;
     let mut printer = Printer::start(call.is_raw)?;
-    let opened = Notify::new();
+    let (heard, hears) = watch::channel(false);
     let teller = &call.teller;
     let mut unreadable = None;
-    let ended = tokio::select! {
-        ended = listen(client, &printer, teller, &opened) => ended,
+    let (ended, unwritten) = tokio::select! {
+        ended = listen(client, &printer, teller, &heard) => ended,
         // The others go on until then.
-        never = feed(input, &sender, call.keeps_open, &opened, &mut unreadable) => match never {},
+        never = feed(input, &sender, call.linger, hears, &mut unreadable) => match never {},
         never = tell(&mut states, teller) => match never {},
         () = signals.twice(&sender) => return Ok(Exit::Forced),
     };
     while let Some(Some(state)) = states.next().now_or_never() {
         teller.tell(&state);
     }
+    teller.unwritten(unwritten);
     let printed = tokio::select! {
         printed = printer.finish() => printed,
         () = signals.twice(&sender) => return Ok(Exit::Forced),
@@ -76,20 +79,33 @@ async fn talk(call: Call) -> anyhow::Result<Exit> {
     }
 }
 
-/// Prints what comes, until the client has ended.
-async fn listen(mut client: Client, printer: &Printer, teller: &Teller, opened: &Notify) -> Ended {
+/// Prints what comes, until the client has ended; and says how many messages were never sent. `heard`
+/// is told of all that comes, and whether a connection is open.
+async fn listen(
+    mut client: Client,
+    printer: &Printer,
+    teller: &Teller,
+    heard: &watch::Sender<bool>,
+) -> (Ended, usize) {
+    let mut unwritten = 0;
     loop {
         match client.next().await {
-            Ok(Event::Opened(_)) => opened.notify_one(),
+            Ok(Event::Opened(_)) => {
+                heard.send_replace(true);
+            }
             Ok(Event::Message(message)) => {
+                heard.send_replace(true);
                 if !printer.print(message).await {
                     // Nobody reads any more, as after `head`.
                     client.close();
                 }
             }
-            Ok(Event::Lost(lost)) => teller.in_doubt(lost.in_doubt.len()),
-            Ok(Event::Unwritten(messages)) => teller.unwritten(messages.len()),
-            Err(ended) => return ended,
+            Ok(Event::Lost(lost)) => {
+                heard.send_replace(false);
+                teller.in_doubt(lost.in_doubt.len());
+            }
+            Ok(Event::Unwritten(messages)) => unwritten += messages.len(),
+            Err(ended) => return (ended, unwritten),
         }
     }
 }
@@ -98,8 +114,8 @@ async fn listen(mut client: Client, printer: &Printer, teller: &Teller, opened: 
 async fn feed(
     mut input: mpsc::Receiver<input::Read>,
     sender: &Sender,
-    keeps_open: bool,
-    opened: &Notify,
+    linger: Option<Duration>,
+    mut hears: watch::Receiver<bool>,
     unreadable: &mut Option<anyhow::Error>,
 ) -> Infallible {
     while let Some(read) = input.recv().await {
@@ -112,12 +128,23 @@ async fn feed(
             Err(error) => *unreadable = Some(error),
         }
     }
-    if !keeps_open || unreadable.is_some() {
-        // What was said without being heard at the door has been said to nobody.
-        opened.notified().await;
+    if let Some(linger) = linger.or_else(|| unreadable.is_some().then_some(Duration::ZERO)) {
+        silence(&mut hears, linger).await;
         sender.close();
     }
     std::future::pending().await
+}
+
+/// Completes when a connection is open and nothing has been heard on it for `linger`. What was said
+/// before the door opened has been said to nobody.
+async fn silence(hears: &mut watch::Receiver<bool>, linger: Duration) {
+    loop {
+        let is_open = *hears.borrow_and_update();
+        tokio::select! {
+            heard = hears.changed() => if heard.is_err() { return },
+            () = tokio::time::sleep(linger), if is_open => return,
+        }
+    }
 }
 
 /// Says where the client is.
@@ -126,6 +153,21 @@ async fn tell(states: &mut States, teller: &Teller) -> Infallible {
         teller.tell(&state);
     }
     std::future::pending().await
+}
+
+/// What is wrong, with the flag that mends it.
+fn in_words_of_flags(error: ConfigError) -> anyhow::Error {
+    match error {
+        ConfigError::Unencrypted { host } => anyhow!(
+            "the token would be sent to {host} unencrypted; use `wss://`, or \
+             --dangerously-send-token-unencrypted"
+        ),
+        ConfigError::SubprotocolAlone => anyhow!(
+            "with `--carrier subprotocol` the server needs another one to select; add \
+             --subprotocol NAME"
+        ),
+        other => other.into(),
+    }
 }
 
 /// The two signals that end the program.

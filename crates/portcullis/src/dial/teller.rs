@@ -3,7 +3,8 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use portcullis_boundary::clock::{Clock as _, SystemClock, Timestamp};
-use portcullis_client::{Cause, Ended, State, Told};
+use portcullis_client::machine::End;
+use portcullis_client::{Cause, State, Told};
 use serde_json::{Value, json};
 
 use super::ending;
@@ -73,15 +74,11 @@ impl Teller {
                 .as_ref()
                 .map(|file| format!("waiting for another token; write one into {file}")),
             State::Renewed => Some("the session is renewed".to_owned()),
-            State::Ended(ended) => self.last(ended),
-        }
-    }
-
-    /// What led to the end has been said.
-    fn last(&self, ended: &Ended) -> Option<String> {
-        match ending::mend(ended) {
-            Some(mend) => Some(mend.to_owned()),
-            None => ended.cause.as_ref().map(|_| "closed".to_owned()),
+            // What led to it has been said.
+            State::Ended(ended) => match ended.end {
+                End::Finished => Some("the server closed the connection".to_owned()),
+                _ => ending::mend(ended).map(ToOwned::to_owned),
+            },
         }
     }
 }
