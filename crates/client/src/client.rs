@@ -3,13 +3,14 @@
 use std::fmt;
 use std::sync::Arc;
 
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::cause::Ended;
 use crate::config::Config;
 use crate::driver::{Driver, Watchers};
+use crate::machine::End;
 use crate::message::Message;
 use crate::state::{Event, State, States};
 
@@ -144,7 +145,7 @@ impl Client {
     /// Where the client is from now on.
     #[must_use]
     pub fn states(&self) -> States {
-        States(self.watchers.subscribe())
+        self.watchers.states()
     }
 }
 
@@ -191,14 +192,8 @@ pub struct NotQueued(pub Message);
 /// The end of a client whose runtime ended first.
 fn broken_off() -> Ended {
     Ended {
-        end: crate::machine::End::Left,
+        end: End::Left,
         cause: None,
         login: None,
-    }
-}
-
-impl Watchers {
-    fn subscribe(&self) -> broadcast::Receiver<State> {
-        self.stream.subscribe()
     }
 }

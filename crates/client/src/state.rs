@@ -78,9 +78,13 @@ pub enum State {
 
 /// The states of a client from now on, as they come.
 #[derive(Debug)]
-pub struct States(pub(crate) broadcast::Receiver<State>);
+pub struct States(broadcast::Receiver<State>);
 
 impl States {
+    pub(crate) const fn new(receiver: broadcast::Receiver<State>) -> Self {
+        Self(receiver)
+    }
+
     /// The next state; none when the client is gone. Who is slow misses the oldest of them, and never the
     /// last. Cancel-safe.
     pub async fn next(&mut self) -> Option<State> {

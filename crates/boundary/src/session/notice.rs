@@ -5,18 +5,21 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 use crate::revocation::SessionId;
 
+/// An enum, since a struct is read whatever its `type` says.
 #[derive(Deserialize, Serialize)]
-#[serde(tag = "type", rename = "expiring")]
-struct Expiring {
-    expires_at: Option<i64>,
-    session: String,
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Told {
+    Expiring {
+        expires_at: Option<i64>,
+        session: String,
+    },
 }
 
 /// The text message `{"type":"expiring","expires_at":…,"session":…}`: the credential of the session
 /// expires at this time, in seconds since the epoch, and the session with it unless it is renewed.
 #[must_use]
 pub fn notice(expires_at: Option<Timestamp>, session: SessionId) -> String {
-    let message = Expiring {
+    let message = Told::Expiring {
         expires_at: expires_at.map(Timestamp::as_secs),
         session: session.to_string(),
     };
@@ -37,10 +40,13 @@ pub struct Notice {
 /// believe it about its own session only: what stands behind the gate can write such a text as well.
 #[must_use]
 pub fn read_notice(text: &str) -> Option<Notice> {
-    let told: Expiring = serde_json::from_str(text).ok()?;
+    let Told::Expiring {
+        expires_at,
+        session,
+    } = serde_json::from_str(text).ok()?;
     Some(Notice {
-        expires_at: told.expires_at.map(Timestamp::from_secs),
-        session: told.session.parse().ok()?,
+        expires_at: expires_at.map(Timestamp::from_secs),
+        session: session.parse().ok()?,
     })
 }
 

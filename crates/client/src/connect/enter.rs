@@ -10,7 +10,7 @@ use http::header::{
 };
 use http::request::Parts;
 use http::{Request, Uri};
-use portcullis_boundary::carrier::{Carrier, Dialect, first_message};
+use portcullis_boundary::carrier::{Carrier, first_message};
 use portcullis_boundary::clock::{Clock as _, SystemClock, Timestamp};
 use portcullis_boundary::{Credential, SessionId};
 use tokio::time::timeout;
@@ -177,20 +177,13 @@ fn check(
             Ok(Some(selected.into()))
         }
         // Some select the credential, which was offered too. It is told to nobody.
-        Some(Ok(selected)) if selected.starts_with(carried_prefix(config)) => Ok(None),
+        Some(Ok(selected)) if is_credential(selected, config) => Ok(None),
         Some(Ok(_) | Err(_)) => Err("it selects a subprotocol that was not offered"),
     }
 }
 
-const fn carried_prefix(config: &Config) -> &'static str {
-    match config.carrier {
-        Carrier::Subprotocol => config.dialect.prefix(),
-        Carrier::Header
-        | Carrier::Ticket
-        | Carrier::Cookie(_)
-        | Carrier::Query
-        | Carrier::FirstMessage => Dialect::Portcullis.prefix(),
-    }
+fn is_credential(subprotocol: &str, config: &Config) -> bool {
+    config.carrier == Carrier::Subprotocol && subprotocol.starts_with(config.dialect.prefix())
 }
 
 /// The name that a gate gives the session.

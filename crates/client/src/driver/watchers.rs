@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use tokio::sync::{broadcast, watch};
 
-use crate::state::State;
+use crate::state::{State, States};
 
 /// Tells states to those who watch, and to the log.
 #[derive(Clone, Debug)]
 pub(crate) struct Watchers {
     address: Arc<str>,
     latest: watch::Sender<State>,
-    pub(crate) stream: broadcast::Sender<State>,
+    stream: broadcast::Sender<State>,
 }
 
 impl Watchers {
@@ -25,6 +25,10 @@ impl Watchers {
 
     pub(crate) fn state(&self) -> State {
         self.latest.borrow().clone()
+    }
+
+    pub(crate) fn states(&self) -> States {
+        States::new(self.stream.subscribe())
     }
 
     pub(crate) fn tell(&self, state: State) {

@@ -3,6 +3,7 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use portcullis_boundary::clock::{Clock as _, SystemClock, Timestamp};
+use portcullis_client::connect::Step;
 use portcullis_client::machine::End;
 use portcullis_client::{Cause, State, Told};
 use serde_json::{Value, json};
@@ -67,6 +68,9 @@ impl Teller {
         match state {
             State::Connecting => None,
             State::Open => Some(format!("connected to {}", self.whom)),
+            State::Refused(Cause::Unreachable(why)) if why.step() == Step::Tls => {
+                Some(format!("{why}; name its authority with --ca"))
+            }
             State::Refused(cause) => Some(cause.to_string()),
             State::Waiting { wait, .. } => Some(format!("again in {}", shown(*wait))),
             State::LoggingIn => self
