@@ -52,28 +52,29 @@ async fn talk(call: Call) -> anyhow::Result<Exit> {
     let mut signals = Signals::new()?;
     let client = call.client.start().map_err(in_words_of_flags)?;
     let (sender, mut states) = (client.sender(), client.states());
-    let input = input::read(call.is_raw)?;
+    let mut input = input::read(call.is_raw)?;
     let mut printer = Printer::start(call.is_raw)?;
     let (heard, hears) = watch::channel(false);
     let teller = &call.teller;
-    let mut unreadable = None;
+    let mut fed = Fed::default();
     let (ended, unwritten) = tokio::select! {
         ended = listen(client, &printer, teller, &heard) => ended,
         // The others go on until then.
-        never = feed(input, &sender, call.linger, hears, &mut unreadable) => match never {},
+        never = feed(&mut input, &sender, call.linger, hears, &mut fed) => match never {},
         never = tell(&mut states, teller) => match never {},
         () = signals.twice(&sender) => return Ok(Exit::Forced),
     };
     while let Some(Some(state)) = states.next().now_or_never() {
         teller.tell(&state);
     }
-    teller.unwritten(unwritten);
+    let untaken = std::iter::from_fn(|| input.try_recv().ok()).count();
+    teller.unwritten(unwritten + fed.untaken + untaken);
     let printed = tokio::select! {
         printed = printer.finish() => printed,
         () = signals.twice(&sender) => return Ok(Exit::Forced),
     };
     printed.context("cannot print")?;
-    match unreadable {
+    match fed.unreadable {
         Some(error) => Err(error),
         None => Ok(ending::exit(&ended)),
     }
@@ -110,25 +111,37 @@ async fn listen(
     }
 }
 
+/// What was read and not sent.
+#[derive(Default)]
+struct Fed {
+    /// Messages that the client no longer took.
+    untaken: usize,
+    /// What cannot be read.
+    unreadable: Option<anyhow::Error>,
+}
+
 /// Sends what is read, and says goodbye when there is no more, or what comes cannot be read.
 async fn feed(
-    mut input: mpsc::Receiver<input::Read>,
+    input: &mut mpsc::Receiver<input::Read>,
     sender: &Sender,
     linger: Option<Duration>,
     mut hears: watch::Receiver<bool>,
-    unreadable: &mut Option<anyhow::Error>,
+    fed: &mut Fed,
 ) -> Infallible {
     while let Some(read) = input.recv().await {
         match read {
             Ok(message) => {
+                // Of one that waits for room when the client ends, this is all that is left.
+                fed.untaken = 1;
                 if sender.send(message).await.is_err() {
                     break;
                 }
+                fed.untaken = 0;
             }
-            Err(error) => *unreadable = Some(error),
+            Err(error) => fed.unreadable = Some(error),
         }
     }
-    if let Some(linger) = linger.or_else(|| unreadable.is_some().then_some(Duration::ZERO)) {
+    if let Some(linger) = linger.or_else(|| fed.unreadable.is_some().then_some(Duration::ZERO)) {
         silence(&mut hears, linger).await;
         sender.close();
     }
