@@ -9,6 +9,7 @@ mod config;
 mod counted;
 mod demo;
 mod desk;
+mod dial;
 mod explain;
 mod first_run;
 mod flags;

@@ -15,6 +15,14 @@ pub(crate) enum Exit {
     Forced = 3,
     /// `explain`: the arrival would be refused.
     Refused = 4,
+    /// `dial`: refused; a fresher token is needed.
+    Refresh = 5,
+    /// `dial`: refused; a person has to log in, or a better token is needed.
+    Login = 6,
+    /// `dial`: refused; come back later.
+    Retry = 7,
+    /// `dial`: refused; coming back would not help.
+    Stop = 8,
 }
 
 impl From<Exit> for ExitCode {
@@ -27,6 +35,19 @@ impl From<Exit> for ExitCode {
 pub(crate) fn data(text: impl Display) {
     let mut out = io::stdout().lock();
     let _gone: io::Result<()> = write!(out, "{text}").and_then(|()| out.flush());
+}
+
+/// Prints bytes, one part after the other.
+///
+/// # Errors
+///
+/// Why they cannot be printed; `BrokenPipe` when the reader has gone.
+pub(crate) fn bytes(parts: &[&[u8]]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    for part in parts {
+        out.write_all(part)?;
+    }
+    out.flush()
 }
 
 /// Tells the person at the terminal something.

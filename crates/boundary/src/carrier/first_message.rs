@@ -68,6 +68,31 @@ pub fn answer(expires_at: Option<Timestamp>, session: Option<SessionId>) -> Stri
     })
 }
 
+/// What the answer to an admitted first message says.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Answer {
+    /// When the credential expires.
+    pub expires_at: Option<Timestamp>,
+    /// The name under which the session can be renewed.
+    pub session: Option<SessionId>,
+}
+
+/// Reads what [`answer`] wrote; none when `text` is something else.
+#[must_use]
+pub fn read_answer(text: &str) -> Option<Answer> {
+    match serde_json::from_str(text) {
+        Ok(Message::AuthOk {
+            expires_at,
+            session,
+        }) => Some(Answer {
+            expires_at: expires_at.map(Timestamp::from_secs),
+            session: session.and_then(|id| id.parse().ok()),
+        }),
+        Ok(Message::Auth { .. }) | Err(_) => None,
+    }
+}
+
 fn to_json(message: &Message<'_>) -> String {
     serde_json::to_string(message).expect("strings and numbers make JSON")
 }

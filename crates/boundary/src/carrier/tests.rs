@@ -214,6 +214,24 @@ fn a_first_message_is_exactly_of_its_form() {
     );
 }
 
+#[test]
+fn the_answer_to_a_first_message_is_read_back() {
+    let session = crate::SessionId::from_bytes([7; 16]);
+    for (at, session) in [(Some(Timestamp::from_secs(7)), Some(session)), (None, None)] {
+        let read = first_message::read_answer(&first_message::answer(at, session));
+        let read = read.expect("an answer");
+        assert_eq!((read.expires_at, read.session), (at, session));
+    }
+    for no in [
+        "",
+        "{}",
+        r#"{"type":"auth","token":"t"}"#,
+        r#"{"type":"hello"}"#,
+    ] {
+        assert_eq!(first_message::read_answer(no), None, "{no}");
+    }
+}
+
 use crate::clock::Timestamp;
 
 proptest! {

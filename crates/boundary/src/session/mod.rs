@@ -34,7 +34,7 @@ pub use self::end::End;
 pub use self::event::Event;
 pub use self::frame::Frame;
 pub use self::machine::Session;
-pub use self::notice::notice;
+pub use self::notice::{Notice, notice, read_notice};
 pub use self::parting::PARTING_GRACE;
 pub use self::side::{Side, Sides};
 pub use self::terms::Terms;

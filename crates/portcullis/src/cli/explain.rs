@@ -159,7 +159,7 @@ fn head(args: &ExplainArgs, plan: &ListenerPlan) -> anyhow::Result<Parts> {
     Ok(head)
 }
 
-fn header_line(text: &str) -> Result<(HeaderName, HeaderValue), String> {
+pub(super) fn header_line(text: &str) -> Result<(HeaderName, HeaderValue), String> {
     let (name, value) = text.split_once(':').ok_or("write `Name: value`")?;
     let name = HeaderName::try_from(name.trim()).map_err(|_| "this is not the name of a header")?;
     let value =

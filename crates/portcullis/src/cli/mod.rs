@@ -4,6 +4,7 @@ mod audit;
 mod check;
 mod codes;
 mod completions;
+mod dial;
 mod explain;
 pub(crate) mod gate;
 mod key;
@@ -59,6 +60,8 @@ enum Command {
     /// Make tickets, each of which opens one session, at a running gate
     #[command(subcommand)]
     Ticket(ticket::TicketCommand),
+    /// Open a WebSocket that comes back: lines in are messages, messages are lines out
+    Dial(Box<dial::DialArgs>),
     /// Print the refusal table, or the tables of close codes for clients
     Codes(codes::CodesArgs),
     /// Print completions for a shell
@@ -75,13 +78,19 @@ Examples:
       A gate as the file says
   portcullis key new --owner ada --scope chat
       A key of a gate that runs
+  portcullis dial wss://gate.example/chat --token-file token
+      A client of any WebSocket service
 
 Exit codes:
   0  all went well
   1  it could not start, or a command failed
   2  the command line cannot be read
   3  draining ran out of time, or was cut short
-  4  `explain`: the arrival would be refused";
+  4  `explain`: the arrival would be refused
+  5  `dial`: refused, and a fresher token is needed
+  6  `dial`: refused, and a person or a better token is needed
+  7  `dial`: refused for now
+  8  `dial`: refused for good";
 
 /// Reads the command line and does what it says.
 #[must_use]
@@ -99,6 +108,7 @@ pub fn main() -> ExitCode {
         Some(Command::Sessions(command)) => sessions::run(&command),
         Some(Command::Audit(args)) => audit::run(&args),
         Some(Command::Ticket(command)) => ticket::run(&command),
+        Some(Command::Dial(args)) => dial::run(&args),
         Some(Command::Codes(args)) => codes::run(&args),
         Some(Command::Completions(args)) => completions::run(&args, &mut Cli::command()),
     };

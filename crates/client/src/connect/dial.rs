@@ -1,0 +1,224 @@
+//! One way out, for sockets and for requests: the host's addresses, the proxy, TLS.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, HOST, HeaderValue, PROXY_AUTHORIZATION, USER_AGENT};
+use http::{HeaderMap, Method, Request, StatusCode, Uri};
+use rustls_pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream, lookup_host};
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::TlsConnector;
+
+use super::proxy::{Proxies, Proxy};
+use super::speak::{Spoken, speak};
+use super::tls::Tls;
+use super::unreachable::{Step, Unreachable};
+use crate::address::{Address, Place};
+
+/// How servers are reached. Clones share certificates.
+#[derive(Clone, Debug)]
+pub struct Dialer {
+    tls: Tls,
+    proxies: Proxies,
+    connect_timeout: Duration,
+}
+
+impl Dialer {
+    /// Reaches servers by `tls` and without proxies, within 10 s.
+    #[must_use]
+    pub fn new(tls: Tls) -> Self {
+        Self {
+            tls,
+            proxies: Proxies::none(),
+            connect_timeout: Duration::from_secs(10),
+        }
+    }
+
+    /// Through `proxies`.
+    #[must_use]
+    pub fn with_proxies(self, proxies: Proxies) -> Self {
+        Self { proxies, ..self }
+    }
+
+    /// Within this time, from the lookup of the host to the end of TLS's handshake.
+    #[must_use]
+    pub fn with_connect_timeout(self, connect_timeout: Duration) -> Self {
+        Self {
+            connect_timeout,
+            ..self
+        }
+    }
+
+    /// A connection to `address`. Cancel-safe: dropping the future drops the connection.
+    pub(crate) async fn dial(&self, address: &Address) -> Result<Stream, Unreachable> {
+        let end = Instant::now() + self.connect_timeout;
+        let dialled = timeout_at(end, self.connect(address, end)).await;
+        dialled.unwrap_or_else(|_| {
+            let text = format!("no answer within {:?}", self.connect_timeout);
+            Err(Unreachable::passing(Step::Connect, text))
+        })
+    }
+
+    /// Asks `address` one question over a connection of its own, and reads at most 64 KiB of the
+    /// answer's body.
+    pub(crate) async fn ask(
+        &self,
+        address: &Address,
+        mut question: Request<Bytes>,
+        limit: Duration,
+    ) -> Result<Answer, Unreachable> {
+        let exchange = async {
+            let stream = self.dial(address).await?;
+            *question.uri_mut() = Uri::from(address.target().clone());
+            let length = question.body().len();
+            let headers = question.headers_mut();
+            headers.insert(HOST, host_header(address)?);
+            headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+            match speak(stream, question).await {
+                Ok(Spoken::Answered(head, body)) => Ok(Answer {
+                    status: head.status,
+                    headers: head.headers,
+                    body,
+                }),
+                Ok(Spoken::Switched(..)) => {
+                    let text = "it switches protocols without having been asked to";
+                    Err(Unreachable::lasting(Step::Handshake, text))
+                }
+                Err(error) => Err(Unreachable::passing(Step::Handshake, error)),
+            }
+        };
+        let answered = tokio::time::timeout(limit, exchange).await;
+        answered.unwrap_or_else(|_| {
+            let text = format!("no answer within {limit:?}");
+            Err(Unreachable::passing(Step::Handshake, text))
+        })
+    }
+
+    async fn connect(&self, address: &Address, end: Instant) -> Result<Stream, Unreachable> {
+        let (host, port, is_secure) = match address.place() {
+            Place::Unix(path) => {
+                let connected = UnixStream::connect(path).await;
+                let failed = |error| {
+                    let text = format!("{error} (unix socket {})", path.display());
+                    Unreachable::passing(Step::Connect, text)
+                };
+                return Ok(Box::new(connected.map_err(failed)?));
+            }
+            Place::Host {
+                host,
+                port,
+                is_secure,
+            } => (host, *port, *is_secure),
+        };
+        let stream: Stream = match self.proxies.towards(address.place()) {
+            None => Box::new(tcp(host, port, end).await?),
+            Some(proxy) => tunnel(proxy, host, port, end).await?,
+        };
+        if !is_secure {
+            return Ok(stream);
+        }
+        let name = ServerName::try_from(host.to_string()).map_err(|_| {
+            Unreachable::lasting(Step::Tls, format!("`{host}` is no name that TLS can check"))
+        })?;
+        let connector = TlsConnector::from(self.tls.0.clone());
+        let shaken = connector.connect(name, stream).await;
+        Ok(Box::new(
+            shaken.map_err(|error| Unreachable::passing(Step::Tls, error))?,
+        ))
+    }
+}
+
+/// What was answered to a question.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+/// A connection of whatever kind.
+pub(crate) type Stream = Box<dyn Duplex>;
+
+/// Reads and writes.
+pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
+/// `Host`, as the address has it.
+pub(crate) fn host_header(address: &Address) -> Result<HeaderValue, Unreachable> {
+    HeaderValue::from_str(address.authority())
+        .map_err(|_| Unreachable::lasting(Step::Handshake, "the host is no text"))
+}
+
+/// Tries the host's addresses one after the other. Each has its share of the time that is left, so
+/// that one which never answers does not keep the next from being tried.
+async fn tcp(host: &str, port: u16, end: Instant) -> Result<TcpStream, Unreachable> {
+    let found = lookup_host((host, port)).await;
+    let found = found.map_err(|error| Unreachable::passing(Step::Lookup, error))?;
+    let addresses: Vec<SocketAddr> = found.take(MOST_ADDRESSES).collect();
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for (tried, address) in addresses.iter().enumerate() {
+        let left = u32::try_from(addresses.len() - tried).unwrap_or(1);
+        let share = end.saturating_duration_since(Instant::now()) / left;
+        match timeout_at(Instant::now() + share, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => {
+                // Small messages must not wait for a full segment.
+                let _best_effort: io::Result<()> = stream.set_nodelay(true);
+                return Ok(stream);
+            }
+            Ok(Err(error)) => last = error,
+            Err(_) => last = io::Error::new(io::ErrorKind::TimedOut, "it does not answer"),
+        }
+    }
+    Err(Unreachable::passing(Step::Connect, last))
+}
+
+/// A tunnel through `proxy` (RFC 9110, 9.3.6).
+async fn tunnel(proxy: &Proxy, host: &str, port: u16, end: Instant) -> Result<Stream, Unreachable> {
+    let failed = |text: &dyn std::fmt::Display| Unreachable::passing(Step::Proxy, text);
+    let stream = tcp(&proxy.host, proxy.port, end)
+        .await
+        .map_err(|error| failed(&error))?;
+    let bracketed = if host.contains(':') {
+        format!("[{host}]")
+    } else {
+        host.to_owned()
+    };
+    let target = format!("{bracketed}:{port}");
+    let mut request = Request::builder()
+        .method(Method::CONNECT)
+        .uri(&target)
+        .header(HOST, &target)
+        .header(USER_AGENT, AGENT);
+    if let Some(authorization) = &proxy.authorization {
+        request = request.header(PROXY_AUTHORIZATION, authorization);
+    }
+    let request = request.body(Bytes::new()).map_err(|error| failed(&error))?;
+    match speak(Box::new(stream), request).await {
+        Ok(Spoken::Switched(_, stream, early)) if early.is_empty() => Ok(stream),
+        Ok(Spoken::Switched(..)) => Err(failed(&"it speaks before it is spoken to")),
+        Ok(Spoken::Answered(head, _)) => Err(refused_by_proxy(head.status)),
+        Err(error) => Err(failed(&error)),
+    }
+}
+
+fn refused_by_proxy(status: StatusCode) -> Unreachable {
+    match status.as_u16() {
+        407 => Unreachable::lasting(
+            Step::Proxy,
+            "it wants a user and a password (HTTP 407); write http://USER:PASSWORD@HOST",
+        ),
+        429 | 500..=599 => Unreachable::passing(Step::Proxy, format!("HTTP {status}")),
+        _ => Unreachable::lasting(Step::Proxy, format!("HTTP {status}")),
+    }
+}
+
+/// What we call ourselves.
+pub(crate) const AGENT: &str = concat!("portcullis-client/", env!("CARGO_PKG_VERSION"));
+
+const MOST_ADDRESSES: usize = 8;
