@@ -19,7 +19,7 @@ use super::Driver;
 use super::writer::Writer;
 use crate::cause::Cause;
 use crate::config::{Config, Unwritten};
-use crate::connect::{Entered, Socket, Step, Unreachable, renew};
+use crate::connect::{Entered, Meter, Socket, Step, Unreachable, renew};
 use crate::machine::{Action, Event as Input, NotFetched, Verdict};
 use crate::message::Message;
 use crate::refused::Refused;
@@ -27,7 +27,7 @@ use crate::state::{Event, Lost, Opened, State};
 use crate::token::{Issued, Tokens};
 
 /// A renewal under way.
-type Renewal = Pin<Box<dyn Future<Output = Result<Renewed, Verdict>> + Send>>;
+type Renewal = Pin<Box<dyn Future<Output = Result<Renewed, Cause>> + Send>>;
 
 struct Renewed {
     issued: Issued,
@@ -39,6 +39,9 @@ struct Connection {
     stream: SplitStream<Socket>,
     writer: Writer,
     session: Option<SessionId>,
+    meter: Meter,
+    /// What the meter showed last.
+    moved: (u64, u64),
     /// A message that waits for room at whoever reads. Nothing more is read meanwhile.
     unread: Option<Message>,
     wants_ping: bool,
@@ -50,6 +53,16 @@ struct Connection {
 }
 
 impl Connection {
+    /// Whether the other end may well be there although no frame came since this was last asked. What
+    /// we write counts only while a message is on its way: a ping is taken by the system, whoever is
+    /// there.
+    fn is_busy(&mut self) -> bool {
+        let (read, written) = (self.meter.read(), self.meter.written());
+        let before = std::mem::replace(&mut self.moved, (read, written));
+        let is_writing = !self.writer.is_idle();
+        self.unread.is_some() || read != before.0 || (is_writing && written != before.1)
+    }
+
     fn fails_at(&self) -> Option<Instant> {
         self.failed.as_ref().map(|(at, _)| *at)
     }
@@ -78,11 +91,14 @@ impl Driver {
             expires_at: entered.expires_at,
         };
         self.tell(Event::Opened(opened)).await;
+        let meter = entered.socket.get_ref().meter().clone();
         let (sink, stream) = entered.socket.split();
         let mut connection = Connection {
             stream,
             writer: Writer::new(sink),
             session: entered.session,
+            moved: (meter.read(), meter.written()),
+            meter,
             unread: None,
             wants_ping: false,
             renewal: None,
@@ -119,7 +135,9 @@ impl Driver {
                 }
                 written = connection.writer.written() => {
                     connection.failed = written.err().map(|error| in_a_while(&error));
-                    None
+                    // So it is when the goodbye does not get through.
+                    let leaves = connection.failed.is_some() && connection.leaves.is_some();
+                    leaves.then_some(Over::Left)
                 }
                 Some(first) = self.outbox.recv(), if connection.writer.is_idle() => {
                     let batch = self.batch(first);
@@ -169,8 +187,8 @@ impl Driver {
     }
 
     fn tick(&mut self, connection: &mut Connection) -> Option<Over> {
-        if connection.unread.is_some() {
-            self.handle(Input::Unread);
+        if connection.is_busy() {
+            self.handle(Input::Busy);
         }
         match self.machine.tick(self.now()) {
             Some(Action::Cut) => return Some(Over::Cut),
@@ -188,6 +206,8 @@ impl Driver {
     ) -> Option<Over> {
         let frame = match frame {
             Some(Ok(frame)) => frame,
+            // After our goodbye, any end is a good one.
+            Some(Err(_)) | None if connection.leaves.is_some() => return Some(Over::Left),
             Some(Err(error)) => return Some(lost(&error)),
             None => return Some(lost(&tungstenite::Error::ConnectionClosed)),
         };
@@ -248,7 +268,7 @@ impl Driver {
         connection.renewal = Some(Box::pin(renewed(config, tokens, issued, session)));
     }
 
-    fn renewed(&mut self, renewed: Result<Renewed, Verdict>) {
+    fn renewed(&mut self, renewed: Result<Renewed, Cause>) {
         match renewed {
             Ok(Renewed { issued, expires_at }) => {
                 self.issued = Some(issued);
@@ -256,7 +276,14 @@ impl Driver {
                 self.handle(Input::Renewed(expires_at.map(|at| at.since(now))));
                 self.watchers.tell(State::Renewed);
             }
-            Err(verdict) => self.handle(Input::NotRenewed(verdict)),
+            Err(cause) => {
+                let verdict = match &cause {
+                    Cause::NoToken(error) => not_renewed(error.verdict()),
+                    Cause::Refused(_) | Cause::Unreachable(_) => cause.verdict(),
+                };
+                tracing::debug!(target: "portcullis::client", %cause, "the session is not renewed");
+                self.handle(Input::NotRenewed(verdict));
+            }
         }
     }
 
@@ -315,23 +342,22 @@ async fn renewed(
     tokens: Tokens,
     issued: Issued,
     session: SessionId,
-) -> Result<Renewed, Verdict> {
-    let issued = match tokens.fresher(&issued).await {
-        Ok(issued) => issued,
-        Err(error) => {
-            return Err(match error.verdict() {
-                NotFetched::Unchanged => Verdict::RETRY,
-                NotFetched::LoginNeeded => stop(),
-                NotFetched::Unavailable(retry_after) => Verdict {
-                    retry_after,
-                    ..Verdict::RETRY
-                },
-            });
-        }
-    };
-    match renew(&config, session, issued.token()).await {
-        Ok(expires_at) => Ok(Renewed { issued, expires_at }),
-        Err(cause) => Err(cause.verdict()),
+) -> Result<Renewed, Cause> {
+    let issued = tokens.fresher(&issued).await.map_err(Cause::NoToken)?;
+    let expires_at = renew(&config, session, issued.token()).await?;
+    Ok(Renewed { issued, expires_at })
+}
+
+/// What a source without a fresher token means for a renewal: the session ends without one anyway, and
+/// what is to be done then is decided then.
+const fn not_renewed(why: NotFetched) -> Verdict {
+    match why {
+        NotFetched::Unchanged => Verdict::RETRY,
+        NotFetched::LoginNeeded => stop(),
+        NotFetched::Unavailable(retry_after) => Verdict {
+            retry_after,
+            ..Verdict::RETRY
+        },
     }
 }
 
@@ -343,7 +369,7 @@ async fn until(instant: Option<Instant>) {
     }
 }
 
-async fn renewal(renewal: &mut Option<Renewal>) -> Result<Renewed, Verdict> {
+async fn renewal(renewal: &mut Option<Renewal>) -> Result<Renewed, Cause> {
     match renewal {
         Some(renewal) => renewal.await,
         None => std::future::pending().await,
