@@ -1,38 +1,25 @@
 //! While a connection is open.
 
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::SplitStream;
 use portcullis_boundary::SessionId;
-use portcullis_boundary::clock::{Clock as _, SystemClock, Timestamp};
-use portcullis_boundary::close::Recovery;
-use portcullis_boundary::session::read_notice;
+use portcullis_boundary::clock::{Clock as _, SystemClock};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{self, Message as Frame, Utf8Bytes};
 
 use super::Driver;
+use super::renewal::{Renewal, renewal};
 use super::writer::Writer;
 use crate::cause::Cause;
-use crate::config::{Config, Unwritten};
-use crate::connect::{Entered, Meter, Socket, Step, Unreachable, renew};
-use crate::machine::{Action, Event as Input, NotFetched, Verdict};
+use crate::config::Unwritten;
+use crate::connect::{Entered, Meter, Socket, Step, Unreachable};
+use crate::machine::{Action, Event as Input};
 use crate::message::Message;
 use crate::refused::Refused;
 use crate::state::{Event, Lost, Opened, State};
-use crate::token::{Issued, Tokens};
-
-/// A renewal under way.
-type Renewal = Pin<Box<dyn Future<Output = Result<Renewed, Cause>> + Send>>;
-
-struct Renewed {
-    issued: Issued,
-    expires_at: Option<Timestamp>,
-}
 
 /// One connection.
 struct Connection {
@@ -193,7 +180,7 @@ impl Driver {
         match self.machine.tick(self.now()) {
             Some(Action::Cut) => return Some(Over::Cut),
             Some(Action::Ping) => connection.wants_ping = true,
-            Some(Action::Renew) => self.begin_renewal(connection),
+            Some(Action::Renew) => connection.renewal = self.begin_renewal(connection.session),
             Some(Action::Fetch(_) | Action::Connect | Action::AskLogin) | None => {}
         }
         None
@@ -217,7 +204,7 @@ impl Driver {
         }
         match frame {
             Frame::Text(text) => {
-                if !self.is_notice(connection, &text) {
+                if !self.is_notice(connection.session, &text) {
                     connection.unread = Some(Message::from_text(text));
                 }
             }
@@ -234,57 +221,6 @@ impl Driver {
             Frame::Ping(_) | Frame::Pong(_) | Frame::Frame(_) => {}
         }
         None
-    }
-
-    /// Takes a gate's notice of expiry about this session, where that leads to a renewal: it is for the
-    /// client, and not for who uses it.
-    fn is_notice(&mut self, connection: &Connection, text: &str) -> bool {
-        if self.config.settings.renew_before.is_none() || text.len() > LONGEST_NOTICE {
-            return false;
-        }
-        let notice = read_notice(text);
-        let Some(notice) = notice.filter(|notice| Some(notice.session) == connection.session)
-        else {
-            return false;
-        };
-        if let Some(at) = notice.expires_at {
-            let now = SystemClock::new().now();
-            self.handle(Input::Expires(at.since(now)));
-        }
-        true
-    }
-
-    fn begin_renewal(&mut self, connection: &mut Connection) {
-        let (Some(session), Some(tokens), Some(issued)) = (
-            connection.session,
-            self.config.tokens.clone(),
-            self.issued.clone(),
-        ) else {
-            // Nobody there who could renew it.
-            self.handle(Input::NotRenewed(stop()));
-            return;
-        };
-        let config = Arc::clone(&self.config);
-        connection.renewal = Some(Box::pin(renewed(config, tokens, issued, session)));
-    }
-
-    fn renewed(&mut self, renewed: Result<Renewed, Cause>) {
-        match renewed {
-            Ok(Renewed { issued, expires_at }) => {
-                self.issued = Some(issued);
-                let now = SystemClock::new().now();
-                self.handle(Input::Renewed(expires_at.map(|at| at.since(now))));
-                self.watchers.tell(State::Renewed);
-            }
-            Err(cause) => {
-                let verdict = match &cause {
-                    Cause::NoToken(error) => not_renewed(error.verdict()),
-                    Cause::Refused(_) | Cause::Unreachable(_) => cause.verdict(),
-                };
-                tracing::debug!(target: "portcullis::client", %cause, "the session is not renewed");
-                self.handle(Input::NotRenewed(verdict));
-            }
-        }
     }
 
     /// Says what has to be said when a connection is over.
@@ -336,42 +272,10 @@ impl Driver {
     }
 }
 
-/// Renews `session` with a token that is fresher than `issued`.
-async fn renewed(
-    config: Arc<Config>,
-    tokens: Tokens,
-    issued: Issued,
-    session: SessionId,
-) -> Result<Renewed, Cause> {
-    let issued = tokens.fresher(&issued).await.map_err(Cause::NoToken)?;
-    let expires_at = renew(&config, session, issued.token()).await?;
-    Ok(Renewed { issued, expires_at })
-}
-
-/// What a source without a fresher token means for a renewal: the session ends without one anyway, and
-/// what is to be done then is decided then.
-const fn not_renewed(why: NotFetched) -> Verdict {
-    match why {
-        NotFetched::Unchanged => Verdict::RETRY,
-        NotFetched::LoginNeeded => stop(),
-        NotFetched::Unavailable(retry_after) => Verdict {
-            retry_after,
-            ..Verdict::RETRY
-        },
-    }
-}
-
 /// Sleeps until then; for ever without it.
 async fn until(instant: Option<Instant>) {
     match instant {
         Some(instant) => sleep_until(instant).await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn renewal(renewal: &mut Option<Renewal>) -> Result<Renewed, Cause> {
-    match renewal {
-        Some(renewal) => renewal.await,
         None => std::future::pending().await,
     }
 }
@@ -391,18 +295,8 @@ fn in_a_while(error: &tungstenite::Error) -> (Instant, Over) {
     (Instant::now() + CLOSE_GRACE, lost(error))
 }
 
-const fn stop() -> Verdict {
-    Verdict {
-        recovery: Recovery::Stop,
-        retry_after: None,
-    }
-}
-
 /// How many messages are written with one flush, at most.
 const MOST_AT_ONCE: usize = 64;
-
-/// A notice has about a hundred bytes.
-const LONGEST_NOTICE: usize = 512;
 
 /// How long the other end may take to close a connection after the answer to its close frame, and how
 /// long a close frame is looked for when writing has failed.
