@@ -22,6 +22,7 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 use super::dial::{AGENT, Stream, host_header};
 use super::errand;
+use super::meter::Metered;
 use super::speak::{Spoken, speak};
 use super::unreachable::{Step, Unreachable};
 use crate::cause::Cause;
@@ -30,7 +31,7 @@ use crate::refused::Refused;
 use crate::token::Token;
 
 /// An open socket.
-pub(crate) type Socket = WebSocketStream<Stream>;
+pub(crate) type Socket = WebSocketStream<Metered>;
 
 /// What one is given on entering.
 pub(crate) struct Entered {
@@ -125,8 +126,13 @@ impl Knock {
             .max_message_size(Some(config.max_message))
             .max_frame_size(Some(config.max_message));
         let early = early.to_vec();
-        let socket =
-            WebSocketStream::from_partially_read(stream, early, Role::Client, Some(limits)).await;
+        let socket = WebSocketStream::from_partially_read(
+            Metered::new(stream),
+            early,
+            Role::Client,
+            Some(limits),
+        )
+        .await;
         Ok(Entered {
             socket,
             subprotocol,

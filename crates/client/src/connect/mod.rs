@@ -3,6 +3,7 @@
 mod dial;
 mod enter;
 mod errand;
+mod meter;
 mod proxy;
 mod speak;
 mod tls;
@@ -11,6 +12,7 @@ mod unreachable;
 pub use self::dial::Dialer;
 pub(crate) use self::enter::{Entered, Socket, enter};
 pub(crate) use self::errand::renew;
+pub(crate) use self::meter::Meter;
 pub use self::proxy::Proxies;
 pub use self::tls::Tls;
 pub use self::unreachable::{Step, Unreachable};

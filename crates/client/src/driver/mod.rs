@@ -4,6 +4,7 @@
 //! Whatever it waits for, it listens besides to whoever wants it to end.
 
 mod open;
+mod renewal;
 mod shut;
 mod watchers;
 mod writer;

@@ -1,44 +1,34 @@
 //! While a connection is open.
 
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::SplitStream;
 use portcullis_boundary::SessionId;
-use portcullis_boundary::clock::{Clock as _, SystemClock, Timestamp};
-use portcullis_boundary::close::Recovery;
-use portcullis_boundary::session::read_notice;
+use portcullis_boundary::clock::{Clock as _, SystemClock};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{self, Message as Frame, Utf8Bytes};
 
 use super::Driver;
+use super::renewal::{Renewal, renewal};
 use super::writer::Writer;
 use crate::cause::Cause;
-use crate::config::{Config, Unwritten};
-use crate::connect::{Entered, Socket, Step, Unreachable, renew};
-use crate::machine::{Action, Event as Input, NotFetched, Verdict};
+use crate::config::Unwritten;
+use crate::connect::{Entered, Meter, Socket, Step, Unreachable};
+use crate::machine::{Action, Event as Input};
 use crate::message::Message;
 use crate::refused::Refused;
 use crate::state::{Event, Lost, Opened, State};
-use crate::token::{Issued, Tokens};
-
-/// A renewal under way.
-type Renewal = Pin<Box<dyn Future<Output = Result<Renewed, Verdict>> + Send>>;
-
-struct Renewed {
-    issued: Issued,
-    expires_at: Option<Timestamp>,
-}
 
 /// One connection.
 struct Connection {
     stream: SplitStream<Socket>,
     writer: Writer,
     session: Option<SessionId>,
+    meter: Meter,
+    /// What the meter showed last.
+    moved: (u64, u64),
     /// A message that waits for room at whoever reads. Nothing more is read meanwhile.
     unread: Option<Message>,
     wants_ping: bool,
@@ -50,6 +40,16 @@ struct Connection {
 }
 
 impl Connection {
+    /// Whether the other end may well be there although no frame came since this was last asked. What
+    /// we write counts only while a message is on its way: a ping is taken by the system, whoever is
+    /// there.
+    fn is_busy(&mut self) -> bool {
+        let (read, written) = (self.meter.read(), self.meter.written());
+        let before = std::mem::replace(&mut self.moved, (read, written));
+        let is_writing = !self.writer.is_idle();
+        self.unread.is_some() || read != before.0 || (is_writing && written != before.1)
+    }
+
     fn fails_at(&self) -> Option<Instant> {
         self.failed.as_ref().map(|(at, _)| *at)
     }
@@ -78,11 +78,14 @@ impl Driver {
             expires_at: entered.expires_at,
         };
         self.tell(Event::Opened(opened)).await;
+        let meter = entered.socket.get_ref().meter().clone();
         let (sink, stream) = entered.socket.split();
         let mut connection = Connection {
             stream,
             writer: Writer::new(sink),
             session: entered.session,
+            moved: (meter.read(), meter.written()),
+            meter,
             unread: None,
             wants_ping: false,
             renewal: None,
@@ -119,7 +122,9 @@ impl Driver {
                 }
                 written = connection.writer.written() => {
                     connection.failed = written.err().map(|error| in_a_while(&error));
-                    None
+                    // So it is when the goodbye does not get through.
+                    let leaves = connection.failed.is_some() && connection.leaves.is_some();
+                    leaves.then_some(Over::Left)
                 }
                 Some(first) = self.outbox.recv(), if connection.writer.is_idle() => {
                     let batch = self.batch(first);
@@ -169,13 +174,13 @@ impl Driver {
     }
 
     fn tick(&mut self, connection: &mut Connection) -> Option<Over> {
-        if connection.unread.is_some() {
-            self.handle(Input::Unread);
+        if connection.is_busy() {
+            self.handle(Input::Busy);
         }
         match self.machine.tick(self.now()) {
             Some(Action::Cut) => return Some(Over::Cut),
             Some(Action::Ping) => connection.wants_ping = true,
-            Some(Action::Renew) => self.begin_renewal(connection),
+            Some(Action::Renew) => connection.renewal = self.begin_renewal(connection.session),
             Some(Action::Fetch(_) | Action::Connect | Action::AskLogin) | None => {}
         }
         None
@@ -188,6 +193,8 @@ impl Driver {
     ) -> Option<Over> {
         let frame = match frame {
             Some(Ok(frame)) => frame,
+            // After our goodbye, any end is a good one.
+            Some(Err(_)) | None if connection.leaves.is_some() => return Some(Over::Left),
             Some(Err(error)) => return Some(lost(&error)),
             None => return Some(lost(&tungstenite::Error::ConnectionClosed)),
         };
@@ -197,7 +204,7 @@ impl Driver {
         }
         match frame {
             Frame::Text(text) => {
-                if !self.is_notice(connection, &text) {
+                if !self.is_notice(connection.session, &text) {
                     connection.unread = Some(Message::from_text(text));
                 }
             }
@@ -214,50 +221,6 @@ impl Driver {
             Frame::Ping(_) | Frame::Pong(_) | Frame::Frame(_) => {}
         }
         None
-    }
-
-    /// Takes a gate's notice of expiry about this session, where that leads to a renewal: it is for the
-    /// client, and not for who uses it.
-    fn is_notice(&mut self, connection: &Connection, text: &str) -> bool {
-        if self.config.settings.renew_before.is_none() || text.len() > LONGEST_NOTICE {
-            return false;
-        }
-        let notice = read_notice(text);
-        let Some(notice) = notice.filter(|notice| Some(notice.session) == connection.session)
-        else {
-            return false;
-        };
-        if let Some(at) = notice.expires_at {
-            let now = SystemClock::new().now();
-            self.handle(Input::Expires(at.since(now)));
-        }
-        true
-    }
-
-    fn begin_renewal(&mut self, connection: &mut Connection) {
-        let (Some(session), Some(tokens), Some(issued)) = (
-            connection.session,
-            self.config.tokens.clone(),
-            self.issued.clone(),
-        ) else {
-            // Nobody there who could renew it.
-            self.handle(Input::NotRenewed(stop()));
-            return;
-        };
-        let config = Arc::clone(&self.config);
-        connection.renewal = Some(Box::pin(renewed(config, tokens, issued, session)));
-    }
-
-    fn renewed(&mut self, renewed: Result<Renewed, Verdict>) {
-        match renewed {
-            Ok(Renewed { issued, expires_at }) => {
-                self.issued = Some(issued);
-                let now = SystemClock::new().now();
-                self.handle(Input::Renewed(expires_at.map(|at| at.since(now))));
-                self.watchers.tell(State::Renewed);
-            }
-            Err(verdict) => self.handle(Input::NotRenewed(verdict)),
-        }
     }
 
     /// Says what has to be said when a connection is over.
@@ -309,43 +272,10 @@ impl Driver {
     }
 }
 
-/// Renews `session` with a token that is fresher than `issued`.
-async fn renewed(
-    config: Arc<Config>,
-    tokens: Tokens,
-    issued: Issued,
-    session: SessionId,
-) -> Result<Renewed, Verdict> {
-    let issued = match tokens.fresher(&issued).await {
-        Ok(issued) => issued,
-        Err(error) => {
-            return Err(match error.verdict() {
-                NotFetched::Unchanged => Verdict::RETRY,
-                NotFetched::LoginNeeded => stop(),
-                NotFetched::Unavailable(retry_after) => Verdict {
-                    retry_after,
-                    ..Verdict::RETRY
-                },
-            });
-        }
-    };
-    match renew(&config, session, issued.token()).await {
-        Ok(expires_at) => Ok(Renewed { issued, expires_at }),
-        Err(cause) => Err(cause.verdict()),
-    }
-}
-
 /// Sleeps until then; for ever without it.
 async fn until(instant: Option<Instant>) {
     match instant {
         Some(instant) => sleep_until(instant).await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn renewal(renewal: &mut Option<Renewal>) -> Result<Renewed, Verdict> {
-    match renewal {
-        Some(renewal) => renewal.await,
         None => std::future::pending().await,
     }
 }
@@ -365,18 +295,8 @@ fn in_a_while(error: &tungstenite::Error) -> (Instant, Over) {
     (Instant::now() + CLOSE_GRACE, lost(error))
 }
 
-const fn stop() -> Verdict {
-    Verdict {
-        recovery: Recovery::Stop,
-        retry_after: None,
-    }
-}
-
 /// How many messages are written with one flush, at most.
 const MOST_AT_ONCE: usize = 64;
-
-/// A notice has about a hundred bytes.
-const LONGEST_NOTICE: usize = 512;
 
 /// How long the other end may take to close a connection after the answer to its close frame, and how
 /// long a close frame is looked for when writing has failed.

@@ -20,9 +20,9 @@ pub enum Event {
     Finished,
     /// A frame came in.
     Heard,
-    /// Nothing is being read, because whoever reads here is slow: the other end is not to blame for
-    /// its silence.
-    Unread,
+    /// No frame came, and the other end is not to blame for it: a part of one came, or one of ours is
+    /// on its way there, or nothing is being read here.
+    Busy,
     /// The token source may have something else to give.
     Changed,
     /// Somebody logged in.

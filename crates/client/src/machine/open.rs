@@ -44,7 +44,7 @@ impl Machine {
     ) -> Option<Action> {
         match event {
             Event::Heard => self.heard(&mut open, now),
-            Event::Unread => open.unanswered = None,
+            Event::Busy => open.unanswered = None,
             Event::Expires(after) => {
                 open.expires = Some(now.after(after));
                 let wait = self.random.up_to(after / 2);

@@ -304,7 +304,7 @@ fn who_does_not_read_does_not_blame_the_other_end() {
     for _ in 0..10 {
         assert_eq!(life.until_action(), Action::Ping);
         life.pass(secs(14));
-        life.tell(Event::Unread);
+        life.tell(Event::Busy);
     }
     assert_eq!(life.machine.phase(), Phase::Open);
 }
@@ -463,7 +463,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         4 => wait.clone().prop_map(Event::Opened),
         4 => verdict.clone().prop_map(Event::Ended),
         2 => Just(Event::Heard),
-        1 => Just(Event::Unread),
+        1 => Just(Event::Busy),
         4 => Just(Event::Changed),
         3 => Just(Event::LoggedIn),
         1 => (0u64..90).prop_map(|after| Event::Expires(secs(after))),

@@ -314,6 +314,74 @@ async fn a_server_that_falls_silent_is_left_and_tried_again() {
     client.opened().await;
 }
 
+#[tokio::test]
+async fn a_message_that_takes_its_time_is_no_silence() {
+    let played = Played::new().await;
+    let mut settings = quick();
+    settings.ping = millis(100);
+    settings.silence = millis(400);
+    let client = client(&played.url()).settings(settings);
+    let mut client = client.start().expect("a client");
+    let mut slow = played.socket().await.into_inner();
+    client.opened().await;
+    // One frame of 40 bytes, whose pieces come far apart; pings are not answered.
+    slow.write_all(&[0x82, 40]).await.expect("written");
+    for _ in 0..20 {
+        tokio::time::sleep(millis(60)).await;
+        slow.write_all(&[7; 2]).await.expect("written");
+    }
+    assert_eq!(client.message().await.as_bytes(), [7; 40]);
+    // And now it is.
+    client.lost().await;
+}
+
+#[tokio::test]
+async fn a_message_that_is_taken_slowly_is_no_silence_either() {
+    let played = Played::new().await;
+    let mut settings = quick();
+    settings.ping = millis(100);
+    settings.silence = millis(400);
+    let client = client(&played.url()).settings(settings);
+    let mut client = client.start().expect("a client");
+    let mut slow = played.socket().await.into_inner();
+    client.opened().await;
+    // More than the sockets' buffers take, so that it is on its way for as long as it is read.
+    let large = vec![7; 24 * 1024 * 1024];
+    client
+        .send(portcullis_client::Message::binary(large))
+        .await
+        .expect("queued");
+    let start = tokio::time::Instant::now();
+    let mut piece = vec![0; 512 * 1024];
+    let mut taken = 0;
+    while taken < 24 * 1024 * 1024 {
+        tokio::time::sleep(millis(20)).await;
+        taken += within(slow.read(&mut piece)).await.expect("bytes");
+    }
+    assert!(start.elapsed() > millis(600), "{:?}", start.elapsed());
+    // Nothing is read any more, and nothing answered.
+    let lost = client.lost().await;
+    assert!(lost.in_doubt.is_empty(), "all of it was written");
+}
+
+#[tokio::test]
+async fn a_server_that_drops_the_connection_after_our_goodbye_has_ended_it_well() {
+    let played = Played::new().await;
+    let mut settings = quick();
+    settings.comes_back = false;
+    let client = client(&played.url()).settings(settings);
+    let mut client = client.start().expect("a client");
+    let rude = played.socket().await.into_inner();
+    client.opened().await;
+    client.close();
+    let read_and_drop = async {
+        rude.readable().await.expect("a goodbye");
+        drop(rude);
+    };
+    let (ended, ()) = tokio::join!(client.ended(), read_and_drop);
+    assert_eq!(ended.end, End::Left);
+}
+
 /// A throw-away authority.
 struct Certificates {
     authority: String,
