@@ -1,0 +1,16 @@
+//! The host's end: it enrols with a relay, dials it, and serves the guests that the relay brings.
+
+mod config;
+mod credential;
+mod enrolment;
+mod machine;
+mod problem;
+mod relay_url;
+
+pub use self::config::{AccountRule, ConnectorConfig, GuestLimits, Host, Rate, Startup, Times};
+pub use self::credential::{Credential, CredentialError, CredentialSource, Renewal};
+pub use self::enrolment::{
+    Enrolment, EnrolmentKey, EnrolmentStore, EnrolmentStoreError, FileEnrolments, MemoryEnrolments,
+};
+pub use self::problem::{Problem, ProblemKind, StartError};
+pub use self::relay_url::{RelayUrl, RelayUrlError};
