@@ -1,5 +1,6 @@
 //! What a connector is told.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::relay_url::{RelayUrl, RelayUrlError};
@@ -70,6 +71,9 @@ pub struct ConnectorConfig {
     pub account: AccountRule,
     /// What it does at its start. [`Startup::AllowRecoverable`].
     pub startup: Startup,
+    /// How TLS is spoken, with the relay and with upstreams. Without it, `https` and `wss` cannot be
+    /// dialled. None.
+    pub tls: Option<Arc<rustls::ClientConfig>>,
     /// How long it waits.
     pub times: Times,
     /// How much it keeps for guests.
@@ -86,6 +90,7 @@ impl ConnectorConfig {
             host,
             account: AccountRule::default(),
             startup: Startup::AllowRecoverable,
+            tls: None,
             times: Times::default(),
             limits: GuestLimits::default(),
         }
@@ -167,15 +172,15 @@ pub struct Rate {
 pub struct GuestLimits {
     /// How many there are at once. 256.
     pub guests: usize,
-    /// How many messages of a guest wait for its upstream. 128.
+    /// How many messages of a guest wait for its upstream. Our own relay sends no more than 128
+    /// before it hears of them. 256.
     pub inbound: usize,
-    /// How many messages of an upstream wait for the road, beside what the wire keeps until it is
+    /// How many bytes of messages of all guests wait for their upstreams; one may overshoot it.
+    /// 64 MiB.
+    pub inbound_bytes: usize,
+    /// How many messages of all upstreams wait for the road, beside what the wire keeps until it is
     /// acknowledged. 16.
     pub outbound: usize,
-    /// How long an upstream may leave a full queue as it is before its guest is told. 5 seconds.
-    pub patience: Duration,
-    /// How long a guest may say nothing, not even ping. 10 minutes.
-    pub idle: Duration,
     /// How long the connection to an upstream may take. 10 seconds.
     pub connect: Duration,
     /// The largest message of an upstream. 16 MiB.
@@ -186,10 +191,9 @@ impl Default for GuestLimits {
     fn default() -> Self {
         Self {
             guests: 256,
-            inbound: 128,
+            inbound: 256,
+            inbound_bytes: 64 * 1024 * 1024,
             outbound: 16,
-            patience: Duration::from_secs(5),
-            idle: Duration::from_secs(10 * 60),
             connect: Duration::from_secs(10),
             message: 16 * 1024 * 1024,
         }

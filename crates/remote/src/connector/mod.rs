@@ -2,15 +2,26 @@
 
 mod config;
 mod credential;
+mod dial;
+mod driver;
 mod enrolment;
+mod exchange;
+mod guests;
+mod handle;
 mod machine;
 mod problem;
 mod relay_url;
+mod road;
+mod status;
 
 pub use self::config::{AccountRule, ConnectorConfig, GuestLimits, Host, Rate, Startup, Times};
 pub use self::credential::{Credential, CredentialError, CredentialSource, Renewal};
+pub use self::driver::{Connector, ConnectorError};
 pub use self::enrolment::{
     Enrolment, EnrolmentKey, EnrolmentStore, EnrolmentStoreError, FileEnrolments, MemoryEnrolments,
 };
+pub use self::guests::{Upstream, UpstreamError};
+pub use self::handle::ConnectorHandle;
 pub use self::problem::{Problem, ProblemKind, StartError};
 pub use self::relay_url::{RelayUrl, RelayUrlError};
+pub use self::status::{Phase, Status};
