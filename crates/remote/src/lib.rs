@@ -1,3 +1,11 @@
-//! A gateway behind a NAT: the wire of remote control, the host that dials out, the relay that it dials.
+//! A gateway behind a NAT.
+//!
+//! A machine that nobody can reach dials out: its connector holds the **road**, and the relay is the end
+//! that it dials. Clients of the relay, the **guests**, reach the machine, the **host**, over its road.
+//!
+//! - [`wire`] is what both ends say to each other, pure: envelopes, and a machine for each end and
+//!   direction.
+//! - [`connector`] is the host's end: it enrols, dials, comes back, and serves guests.
 
 pub mod connector;
+pub mod wire;

@@ -1,0 +1,9 @@
+//! What both ends of a road promise.
+
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "helpers of tests are tests as well"
+)]
+
+mod wire;
