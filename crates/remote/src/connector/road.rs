@@ -155,7 +155,10 @@ impl Road {
                 Ok(Arrived::Nothing)
             }
             Frame::Binary(bytes) => {
-                tracing::warn!(bytes = bytes.len(), "a binary frame of the relay is passed over");
+                tracing::warn!(
+                    bytes = bytes.len(),
+                    "a binary frame of the relay is passed over"
+                );
                 Ok(Arrived::Nothing)
             }
             Frame::Close(frame) => Err(closed(frame.as_ref())),
@@ -185,14 +188,20 @@ fn request(
         ("sec-websocket-key", key),
         (AUTHORIZATION.as_str(), &bearer),
         ("x-codex-server-id", &enrolment.server_id),
-        ("x-codex-name", &STANDARD.encode(config.host.name.as_bytes())),
+        (
+            "x-codex-name",
+            &STANDARD.encode(config.host.name.as_bytes()),
+        ),
         ("x-codex-protocol-version", Version::V3.as_str()),
         ("x-codex-installation-id", &config.host.installation_id),
     ];
     let cursor = cursor.map(|cursor| ("x-codex-subscribe-cursor", cursor));
     for (name, value) in fields.into_iter().chain(cursor) {
         let mut value = HeaderValue::from_str(value).map_err(|_| {
-            Failure::new(Cause::Garbage, format!("{name} is not what a header may hold"))
+            Failure::new(
+                Cause::Garbage,
+                format!("{name} is not what a header may hold"),
+            )
         })?;
         value.set_sensitive(name == AUTHORIZATION.as_str());
         let name = http::HeaderName::from_bytes(name.as_bytes());
@@ -200,7 +209,10 @@ fn request(
     }
     let mut request = Request::new(Empty::new());
     *request.uri_mut() = url.path().parse().map_err(|_| {
-        Failure::new(Cause::Garbage, "the path of the relay's URL is none of HTTP")
+        Failure::new(
+            Cause::Garbage,
+            "the path of the relay's URL is none of HTTP",
+        )
     })?;
     *request.headers_mut() = headers;
     Ok(request)
@@ -215,7 +227,9 @@ async fn upgrade(
     now: Timestamp,
 ) -> Result<Upgraded, Failure> {
     let unavailable = |error: hyper::Error| Door::Road.unavailable(url, &because(&error));
-    let (mut sender, connection) = http1::handshake(TokioIo::new(io)).await.map_err(unavailable)?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(io))
+        .await
+        .map_err(unavailable)?;
     let exchange = async {
         let response = sender.send_request(request).await.map_err(unavailable)?;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
@@ -278,7 +292,11 @@ fn closed(frame: Option<&CloseFrame>) -> Loss {
     };
     let code = u16::from(frame.code);
     Loss {
-        text: format!("closed by the relay with {code} {:?}", frame.reason.as_str()).into(),
+        text: format!(
+            "closed by the relay with {code} {:?}",
+            frame.reason.as_str()
+        )
+        .into(),
         refusal: match code {
             4001 => Some(RefusalKind::Expired),
             4004 => Some(RefusalKind::Revoked),

@@ -6,4 +6,5 @@
     reason = "helpers of tests are tests as well"
 )]
 
+mod connector;
 mod wire;

@@ -67,7 +67,9 @@ impl Connector {
             timeout(READING, enrolments.load(&key))
                 .await
                 .unwrap_or_else(|_| {
-                    Err(EnrolmentStoreError::unread("it took longer than ten seconds"))
+                    Err(EnrolmentStoreError::unread(
+                        "it took longer than ten seconds",
+                    ))
                 })
         };
         if let Some(loaded) = self.attend(load).await {
@@ -156,7 +158,10 @@ impl Connector {
             }
         } else {
             let text = "it was never there".into();
-            self.tell(Event::RoadLost(Loss { text, refusal: None }));
+            self.tell(Event::RoadLost(Loss {
+                text,
+                refusal: None,
+            }));
         }
     }
 

@@ -153,7 +153,10 @@ fn preview(body: &[u8]) -> String {
         text.truncate(text.floor_char_boundary(MOST_PREVIEW));
         text.push_str("...");
     }
-    text.replace(|c: char| c.is_control() && c != '\n' && c != '\t', "\u{fffd}")
+    text.replace(
+        |c: char| c.is_control() && c != '\n' && c != '\t',
+        "\u{fffd}",
+    )
 }
 
 /// A body with the values of secret members struck out, whether or not it is JSON as a whole: it may
@@ -180,9 +183,7 @@ fn redacted(text: &str) -> String {
 /// Bytes of the JSON value that `text` begins with; all of it when it does not end.
 fn length_of_value(text: &str) -> usize {
     let Some(inside) = text.strip_prefix('"') else {
-        return text
-            .find([',', '}', ']', '\n'])
-            .unwrap_or(text.len());
+        return text.find([',', '}', ']', '\n']).unwrap_or(text.len());
     };
     let mut escaped = false;
     for (at, c) in inside.char_indices() {
@@ -201,7 +202,11 @@ mod tests {
 
     #[test]
     fn a_failure_is_told_with_what_the_operator_of_the_relay_will_ask_for() {
-        let answer = answer(503, &[("x-request-id", "r-1"), ("cf-ray", "c-2")], " down \n");
+        let answer = answer(
+            503,
+            &[("x-request-id", "r-1"), ("cf-ray", "c-2")],
+            " down \n",
+        );
         assert_eq!(
             &*failure(&answer).text,
             "remote control server enrollment failed at `https://relay.example/enroll`: HTTP 503, \
@@ -233,7 +238,11 @@ mod tests {
             (401, r#"{"code":"whatever"}"#, Cause::Refused(None)),
             (404, "", Cause::NotFound),
             (404, r#"{"detail":"Not Found"}"#, Cause::NotFound),
-            (404, r#"{"detail":"remote app server not found"}"#, Cause::NotFound),
+            (
+                404,
+                r#"{"detail":"remote app server not found"}"#,
+                Cause::NotFound,
+            ),
             (
                 404,
                 r#"{"detail":"Remote app server not found"}"#,
@@ -290,7 +299,10 @@ mod tests {
     fn a_long_body_is_cut_and_a_binary_one_does_no_harm() {
         let told = preview("\u{e9}".repeat(5000).as_bytes());
         assert!(told.len() <= MOST_PREVIEW + 3 && told.ends_with("..."));
-        assert_eq!(preview(b"a\x00\x1b[2Jb\xff"), "a\u{fffd}\u{fffd}[2Jb\u{fffd}");
+        assert_eq!(
+            preview(b"a\x00\x1b[2Jb\xff"),
+            "a\u{fffd}\u{fffd}[2Jb\u{fffd}"
+        );
     }
 
     fn failure(answer: &Answer) -> Failure {

@@ -92,8 +92,14 @@ impl Exchange {
             app_server_version: &self.host.version,
             installation_id: &self.host.installation_id,
         };
-        self.ask(Door::Enrol, relay.enrol(), &body, (credential, account), now)
-            .await
+        self.ask(
+            Door::Enrol,
+            relay.enrol(),
+            &body,
+            (credential, account),
+            now,
+        )
+        .await
     }
 
     /// Asks for a new token of `enrolment`.
@@ -109,8 +115,14 @@ impl Exchange {
             server_id: &enrolment.server_id,
             installation_id: &self.host.installation_id,
         };
-        self.ask(Door::Refresh, relay.refresh(), &body, (credential, account), now)
-            .await
+        self.ask(
+            Door::Refresh,
+            relay.refresh(),
+            &body,
+            (credential, account),
+            now,
+        )
+        .await
     }
 
     async fn ask(
@@ -160,11 +172,9 @@ impl Exchange {
 
 fn grant(answer: &Answer) -> Result<Grant, Box<str>> {
     // What serde says of a body may quote it.
-    let given: Given = serde_json::from_slice(&answer.body).map_err(|error| {
-        format!("not the expected JSON, at column {}", error.column())
-    })?;
-    let expires = rfc3339::parse(&given.expires_at)
-        .ok_or("`expires_at` is no time of RFC 3339")?;
+    let given: Given = serde_json::from_slice(&answer.body)
+        .map_err(|error| format!("not the expected JSON, at column {}", error.column()))?;
+    let expires = rfc3339::parse(&given.expires_at).ok_or("`expires_at` is no time of RFC 3339")?;
     for (name, text) in [
         ("server_id", &*given.server_id),
         ("environment_id", &given.environment_id),

@@ -221,7 +221,11 @@ impl Guests {
             return;
         };
         let has_room = live.queue.capacity() > PINGS;
-        if let Some(weight) = self.budget.weigh(message.as_str().len()).filter(|_| has_room) {
+        if let Some(weight) = self
+            .budget
+            .weigh(message.as_str().len())
+            .filter(|_| has_room)
+        {
             // Closed when the guest's task has ended, which is about to be heard.
             let _: Result<(), mpsc::error::TrySendError<Queued>> =
                 live.queue.try_send(Queued::Message(message, weight));

@@ -74,7 +74,10 @@ mod tests {
     fn only_requests_are_answered_and_with_their_own_id() {
         for (message, id) in [
             (r#"{"id":7,"method":"turn/start"}"#, Some("7")),
-            (r#"{"method":"x","id":"a\"b","params":{}}"#, Some(r#""a\"b""#)),
+            (
+                r#"{"method":"x","id":"a\"b","params":{}}"#,
+                Some(r#""a\"b""#),
+            ),
             (r#"{"method":"initialized"}"#, None),
             (r#"{"id":7,"result":{}}"#, None),
         ] {

@@ -189,7 +189,10 @@ mod tests {
     #[test]
     fn an_upstream_is_a_websocket_or_a_command() {
         for (text, debug) in [
-            ("ws://127.0.0.1:9/x?key=s3cr3t", "Socket(\"ws://127.0.0.1:9/x\")"),
+            (
+                "ws://127.0.0.1:9/x?key=s3cr3t",
+                "Socket(\"ws://127.0.0.1:9/x\")",
+            ),
             ("wss://agent.example", "Socket(\"wss://agent.example/\")"),
             ("unix:/run/agent.sock", "Unix(\"/run/agent.sock\")"),
             ("unix:///run/agent.sock", "Unix(\"/run/agent.sock\")"),
@@ -197,7 +200,14 @@ mod tests {
         ] {
             assert_eq!(format!("{:?}", Upstream::parse(text).unwrap()), debug);
         }
-        for text in ["", "agent", "http://agent.example", "stdio: ", "unix:", "ws:"] {
+        for text in [
+            "",
+            "agent",
+            "http://agent.example",
+            "stdio: ",
+            "unix:",
+            "ws:",
+        ] {
             let error = Upstream::parse(text).unwrap_err();
             assert!(matches!(error, UpstreamError::Malformed), "{text}");
         }

@@ -1,0 +1,9 @@
+//! What the host's end promises, on real sockets.
+
+mod backend;
+mod credentials;
+mod enrolment;
+mod guests;
+mod handshake;
+mod host;
+mod life;
