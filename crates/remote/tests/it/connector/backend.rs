@@ -224,6 +224,17 @@ impl HostRoad {
         heard
     }
 
+    /// Hears the next frame of a higher number: the acknowledgement of those before may have been lost
+    /// with their road.
+    pub(crate) async fn hear_after(&mut self, seq_id: u64) -> Value {
+        loop {
+            let heard = self.hear_and_ack().await;
+            if heard["seq_id"].as_u64().is_some_and(|heard| heard > seq_id) {
+                return heard;
+            }
+        }
+    }
+
     /// Waits until the host has hung up.
     pub(crate) async fn ended(mut self) {
         while self.hear().await.is_some() {}
