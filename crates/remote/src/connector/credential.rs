@@ -28,7 +28,8 @@ impl Credential {
     /// The same of the account `id`.
     #[must_use]
     pub fn of_account(mut self, id: impl Into<Box<str>>) -> Self {
-        self.account = Some(id.into()).filter(|id: &Box<str>| !id.is_empty());
+        let id = id.into();
+        self.account = (!id.is_empty()).then_some(id);
         self
     }
 

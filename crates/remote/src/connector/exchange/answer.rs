@@ -150,7 +150,11 @@ fn preview(body: &[u8]) -> String {
     }
     let mut text = redacted(text);
     if text.len() > MOST_PREVIEW {
-        text.truncate(text.floor_char_boundary(MOST_PREVIEW));
+        let mut end = MOST_PREVIEW;
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        text.truncate(end);
         text.push_str("...");
     }
     text.replace(

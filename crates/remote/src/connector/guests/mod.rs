@@ -212,7 +212,7 @@ impl Guests {
             _alive: alive.drop_guard(),
         };
         self.live.insert(key, live);
-        self.sweep_at.get_or_insert(now.after(SWEEP));
+        self.sweep_at.get_or_insert_with(|| now.after(SWEEP));
     }
 
     /// Passes a message on to the upstream of `key`.
@@ -238,7 +238,7 @@ impl Guests {
         }
     }
 
-    fn ping(&mut self, key: &Key) {
+    fn ping(&self, key: &Key) {
         if let Some(live) = self.live.get(key) {
             let ping = Queued::Ping { road: self.road };
             // Full when the relay pings and pings while nothing moves: one of them will be answered.

@@ -121,7 +121,7 @@ impl Upstream {
             }
             Place::Command(command) => {
                 let (reader, writer) = lines::open(command, limits)?;
-                Ok((Reader::Lines(reader), Writer::Lines(writer)))
+                Ok((Reader::Lines(Box::new(reader)), Writer::Lines(writer)))
             }
         }
     }
@@ -146,7 +146,7 @@ impl fmt::Debug for Upstream {
 /// What an upstream says.
 pub(super) enum Reader {
     Socket(SocketReader),
-    Lines(LineReader),
+    Lines(Box<LineReader>),
 }
 
 /// What is said to it.

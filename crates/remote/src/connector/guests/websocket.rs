@@ -54,9 +54,10 @@ impl SocketReader {
                 Ok(Frame::Binary(_)) => {
                     tracing::warn!("a binary message of an upstream is passed over");
                 }
-                Ok(Frame::Close(_)) => return Ok(None),
+                Ok(Frame::Close(_)) | Err(Error::ConnectionClosed | Error::AlreadyClosed) => {
+                    return Ok(None);
+                }
                 Ok(Frame::Ping(_) | Frame::Pong(_) | Frame::Frame(_)) => {}
-                Err(Error::ConnectionClosed | Error::AlreadyClosed) => return Ok(None),
                 Err(error) => return Err(error.into()),
             }
         }

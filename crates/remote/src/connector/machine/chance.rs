@@ -22,7 +22,7 @@ impl Chance {
     /// Some time from nothing to `most`.
     pub(crate) fn up_to(&mut self, most: Duration) -> Duration {
         // 16 bits of chance: steps of less than a millisecond in waits of half a minute.
-        let part = u32::try_from(self.next() >> 48).unwrap_or(u32::from(u16::MAX));
+        let part = u32::try_from(self.next() >> 48).unwrap_or_default();
         most * part / u32::from(u16::MAX)
     }
 }

@@ -18,10 +18,10 @@ impl Machine {
             State::BackingOff { look_at, .. } => *look_at = Some(at),
             // What is under way is under way with the old one. A source that cries wolf must not keep
             // every attempt from its end.
-            State::Enrolling { .. } | State::Refreshing | State::Connecting => {
-                if self.changes.take(now.moment) {
-                    self.read(false, now);
-                }
+            State::Enrolling { .. } | State::Refreshing | State::Connecting
+                if self.changes.take(now.moment) =>
+            {
+                self.read(false, now);
             }
             _ => {}
         }

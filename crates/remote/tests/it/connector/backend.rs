@@ -269,30 +269,9 @@ async fn answer(
     shared: Arc<Shared>,
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, &'static str> {
-    let door = match (request.method().as_str(), request.uri().path()) {
-        ("POST", "/backend-api/wham/remote/control/server/enroll") => Door::Enrol,
-        ("POST", "/backend-api/wham/remote/control/server/refresh") => Door::Refresh,
-        ("GET", "/backend-api/wham/remote/control/server") => Door::Road,
-        (method, path) => {
-            let mut book = shared.book.lock().expect("no test has panicked");
-            book.violations.push(format!("{method} {path}"));
-            return Ok(status(404, "{}"));
-        }
+    let Some(door) = note(&shared, &request) else {
+        return Ok(status(404, "{}"));
     };
-    let headers = request.headers();
-    let text = |name: &str| Some(headers.get(name)?.to_str().ok()?.to_owned());
-    let bearer = text("authorization").unwrap_or_default();
-    let bearer = bearer
-        .strip_prefix("Bearer ")
-        .unwrap_or_default()
-        .to_owned();
-    let asked = Asked {
-        door,
-        at: Instant::now(),
-        bearer: bearer.clone(),
-        cursor: text("x-codex-subscribe-cursor"),
-    };
-    shared.asked.send_modify(|all| all.push(asked));
     let scripted = {
         let mut book = shared.book.lock().expect("no test has panicked");
         match door {
@@ -314,14 +293,14 @@ async fn answer(
         None => {}
     }
     if door == Door::Road {
-        return Ok(upgrade(&shared, request, &bearer));
+        return Ok(upgrade(&shared, request));
     }
-    let headers = headers.clone();
+    let headers = request.headers().clone();
     let body = request.into_body().collect().await.map_err(|_| "no body")?;
     let body: Value = serde_json::from_slice(&body.to_bytes()).map_err(|_| "no JSON")?;
     let mut book = shared.book.lock().expect("no test has panicked");
     check_exchange(&mut book, door, &headers, &body);
-    if !book.accepted.contains(&bearer) {
+    if !book.accepted.contains(&bearer(&headers)) {
         return Ok(status(401, r#"{"detail":"Unauthorized"}"#));
     }
     let is_known = book.server.as_deref() == body["server_id"].as_str();
@@ -329,6 +308,37 @@ async fn answer(
         return Ok(status(404, r#"{"detail":"Not Found"}"#));
     }
     Ok(book.give(door))
+}
+
+/// Writes down who asks where; none where nobody of this protocol asks.
+fn note(shared: &Shared, request: &Request<Incoming>) -> Option<Door> {
+    let door = match (request.method().as_str(), request.uri().path()) {
+        ("POST", "/backend-api/wham/remote/control/server/enroll") => Door::Enrol,
+        ("POST", "/backend-api/wham/remote/control/server/refresh") => Door::Refresh,
+        ("GET", "/backend-api/wham/remote/control/server") => Door::Road,
+        (method, path) => {
+            let mut book = shared.book.lock().expect("no test has panicked");
+            book.violations.push(format!("{method} {path}"));
+            return None;
+        }
+    };
+    let cursor = request.headers().get("x-codex-subscribe-cursor");
+    let asked = Asked {
+        door,
+        at: Instant::now(),
+        bearer: bearer(request.headers()),
+        cursor: cursor.map(|cursor| String::from_utf8_lossy(cursor.as_bytes()).into_owned()),
+    };
+    shared.asked.send_modify(|all| all.push(asked));
+    Some(door)
+}
+
+fn bearer(headers: &HeaderMap) -> String {
+    let value = headers
+        .get("authorization")
+        .and_then(|value| value.to_str().ok());
+    let bearer = value.and_then(|value| value.strip_prefix("Bearer "));
+    bearer.unwrap_or_default().to_owned()
 }
 
 impl Book {
@@ -393,7 +403,7 @@ fn check_exchange(book: &mut Book, door: Door, headers: &HeaderMap, body: &Value
     }
 }
 
-fn upgrade(shared: &Shared, mut request: Request<Incoming>, bearer: &str) -> Response<Full<Bytes>> {
+fn upgrade(shared: &Shared, mut request: Request<Incoming>) -> Response<Full<Bytes>> {
     let mut book = shared.book.lock().expect("no test has panicked");
     let headers = request.headers().clone();
     for (name, value) in [
@@ -422,7 +432,7 @@ fn upgrade(shared: &Shared, mut request: Request<Incoming>, bearer: &str) -> Res
     if server.is_none() || server != book.server.as_deref() {
         return status(404, r#"{"detail":"Remote app server not found"}"#);
     }
-    if book.token.as_deref() != Some(bearer) || !book.takes_tokens {
+    if book.token != Some(bearer(&headers)) || !book.takes_tokens {
         return status(401, r#"{"detail":"Unauthorized"}"#);
     }
     let key = headers["sec-websocket-key"].as_bytes();

@@ -171,10 +171,8 @@ async fn a_handshake_that_is_refused_until_recovery_is_exhausted_sees_a_later_ch
         "a fresh token was refused as well"
     );
 
-    let mut book = backend.book();
-    book.takes_tokens = true;
-    book.accepted.insert("better".to_owned());
-    drop(book);
+    backend.book().takes_tokens = true;
+    backend.book().accepted.insert("better".to_owned());
     vault.put(Ok(credential("better")));
     let _road = backend.road().await;
     running.until_state("connected").await;

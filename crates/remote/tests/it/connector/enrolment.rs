@@ -38,65 +38,7 @@ async fn a_host_enrols_once_and_refreshes_at_its_next_start() {
 
 #[tokio::test]
 async fn whatever_goes_wrong_with_an_enrolment_is_told_and_tried_again() {
-    for (reply, kind, text) in [
-        (
-            Reply::Status(404, r#"{"detail":"Not Found"}"#),
-            ProblemKind::NotFound,
-            "HTTP 404, request-id: req-1, cf-ray: <none>, body: {\"detail\":\"Not Found\"}",
-        ),
-        (
-            Reply::Status(500, ""),
-            ProblemKind::RelayDown,
-            "the relay is down: ",
-        ),
-        (
-            Reply::Status(503, "later"),
-            ProblemKind::RelayDown,
-            "HTTP 503",
-        ),
-        (
-            Reply::Status(400, "what?"),
-            ProblemKind::BadAnswer,
-            "body: what?",
-        ),
-        (
-            Reply::Garbage("<html>"),
-            ProblemKind::BadAnswer,
-            "not the expected JSON",
-        ),
-        (
-            Reply::Garbage(r#"{"server_id":"a","environment_id":"b"}"#),
-            ProblemKind::BadAnswer,
-            "not the expected JSON",
-        ),
-        (
-            Reply::Garbage(
-                r#"{"server_id":"a","environment_id":"b","remote_control_token":"s3cr3t","expires_at":1}"#,
-            ),
-            ProblemKind::BadAnswer,
-            "\"remote_control_token\":\"<redacted>\"",
-        ),
-        (
-            Reply::Garbage(
-                r#"{"server_id":"a","environment_id":"b","remote_control_token":"s3cr3t","expires_at":"soon"}"#,
-            ),
-            ProblemKind::BadAnswer,
-            "`expires_at` is no time of RFC 3339",
-        ),
-        (
-            Reply::Garbage(
-                "{\"server_id\":\"a\\r\\nb\",\"environment_id\":\"b\",\"remote_control_token\":\
-                 \"s3cr3t\",\"expires_at\":\"2099-01-01T00:00:00Z\"}",
-            ),
-            ProblemKind::BadAnswer,
-            "`server_id` is not what a header may hold",
-        ),
-        (
-            Reply::Cut,
-            ProblemKind::RelayDown,
-            "enrollment failed at `http://127.0.0.1",
-        ),
-    ] {
+    for (reply, kind, text) in failures() {
         let mut backend = Backend::start().await;
         backend.book().enrol.extend([reply.clone(), Reply::Hang]);
         let running = Setup::to(&backend).start(&Vault::of("good"));
@@ -198,6 +140,69 @@ async fn a_refresh_of_another_host_is_not_taken() {
         Ok(Some(known))
     );
     backend.asked_at(Door::Refresh, 2).await;
+}
+
+/// What may be answered to an enrolment, and what is told of it.
+fn failures() -> Vec<(Reply, ProblemKind, &'static str)> {
+    vec![
+        (
+            Reply::Status(404, r#"{"detail":"Not Found"}"#),
+            ProblemKind::NotFound,
+            "HTTP 404, request-id: req-1, cf-ray: <none>, body: {\"detail\":\"Not Found\"}",
+        ),
+        (
+            Reply::Status(500, ""),
+            ProblemKind::RelayDown,
+            "the relay is down: ",
+        ),
+        (
+            Reply::Status(503, "later"),
+            ProblemKind::RelayDown,
+            "HTTP 503",
+        ),
+        (
+            Reply::Status(400, "what?"),
+            ProblemKind::BadAnswer,
+            "body: what?",
+        ),
+        (
+            Reply::Garbage("<html>"),
+            ProblemKind::BadAnswer,
+            "not the expected JSON",
+        ),
+        (
+            Reply::Garbage(r#"{"server_id":"a","environment_id":"b"}"#),
+            ProblemKind::BadAnswer,
+            "not the expected JSON",
+        ),
+        (
+            Reply::Garbage(
+                r#"{"server_id":"a","environment_id":"b","remote_control_token":"s3cr3t","expires_at":1}"#,
+            ),
+            ProblemKind::BadAnswer,
+            "\"remote_control_token\":\"<redacted>\"",
+        ),
+        (
+            Reply::Garbage(
+                r#"{"server_id":"a","environment_id":"b","remote_control_token":"s3cr3t","expires_at":"soon"}"#,
+            ),
+            ProblemKind::BadAnswer,
+            "`expires_at` is no time of RFC 3339",
+        ),
+        (
+            Reply::Garbage(
+                "{\"server_id\":\"a\\r\\nb\",\"environment_id\":\"b\",\"remote_control_token\":\
+                 \"s3cr3t\",\"expires_at\":\"2099-01-01T00:00:00Z\"}",
+            ),
+            ProblemKind::BadAnswer,
+            "`server_id` is not what a header may hold",
+        ),
+        (
+            Reply::Cut,
+            ProblemKind::RelayDown,
+            "enrollment failed at `http://127.0.0.1",
+        ),
+    ]
 }
 
 async fn failed(running: &Running) -> Status {

@@ -197,7 +197,7 @@ async fn a_process_that_does_not_read_has_its_requests_refused_and_other_message
             // All but one that is being written, and four that wait.
             let heard = road.hear_and_ack().await;
             assert_eq!(heard["message"]["error"]["code"], -32001, "{heard}");
-            refused = refused.or(heard["message"]["id"].as_i64());
+            refused = refused.or_else(|| heard["message"]["id"].as_i64());
         }
     }
     let first = refused.expect("one was refused");
@@ -413,15 +413,15 @@ async fn echo(stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
     };
     let mut socket = tokio_tungstenite::accept_hdr_async(stream, check)
         .await
-        .unwrap();
+        .expect("it works");
     while let Some(Ok(frame)) = socket.next().await {
         if !frame.is_text() {
             continue;
         }
-        if frame.to_text().unwrap().contains("bye") {
-            socket.close(None).await.unwrap();
+        if frame.to_text().expect("it works").contains("bye") {
+            socket.close(None).await.expect("it works");
         } else {
-            socket.send(frame).await.unwrap();
+            socket.send(frame).await.expect("it works");
         }
     }
 }
@@ -434,7 +434,7 @@ async fn host(upstream: &str) -> (HostRoad, Running) {
 
 fn start(backend: &Backend, upstream: &str) -> Running {
     let mut setup = Setup::to(backend);
-    setup.upstream = Upstream::parse(upstream).unwrap();
+    setup.upstream = Upstream::parse(upstream).expect("it works");
     setup.start(&Vault::of("good"))
 }
 
@@ -466,7 +466,7 @@ fn ping(stream: &str) -> Value {
 /// Whether there is such a process, and it is no corpse.
 fn is_alive(pid: i64) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
-    stat.is_ok_and(|stat| !stat.rsplit(") ").next().unwrap().starts_with('Z'))
+    stat.is_ok_and(|stat| !stat.rsplit(") ").next().expect("it works").starts_with('Z'))
 }
 
 async fn gone(pids: &[i64]) {

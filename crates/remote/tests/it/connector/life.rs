@@ -167,7 +167,11 @@ async fn in_state(state: &str) -> (Backend, Running) {
             backend.book().refresh.push_back(Reply::Hang);
             let key = EnrolmentKey::new(format!("{}/", backend.url()), "acme", "vm");
             let known = Enrolment::new("srv_1", "env_1");
-            setup.enrolments.save(&key, &known).await.unwrap();
+            setup
+                .enrolments
+                .save(&key, &known)
+                .await
+                .expect("memory keeps");
             setup.start(&Vault::of("good"))
         }
         "connecting" => {
@@ -213,7 +217,7 @@ impl CredentialSource for Stuck {
     }
 
     async fn changed(&self) {
-        pending().await
+        pending::<()>().await;
     }
 
     async fn renew(&self, _refused: &Credential) -> Renewal {

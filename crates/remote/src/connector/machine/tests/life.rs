@@ -27,7 +27,7 @@ fn a_bad_url_ends_a_start_in_either_mode() {
 #[test]
 fn enabled_with_a_bad_url_it_is_errored_until_it_is_disabled() {
     let mut bench = Bench::with(Startup::Disabled, |config| {
-        config.relay = "ws://relay".into()
+        config.relay = "ws://relay".into();
     });
     bench.tell(Event::Start);
     assert_eq!(*bench.tell(Event::Enable), State::Errored);
