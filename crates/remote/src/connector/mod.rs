@@ -14,6 +14,9 @@ mod relay_url;
 mod road;
 mod status;
 
+#[cfg(test)]
+mod simulation;
+
 pub use self::config::{AccountRule, ConnectorConfig, GuestLimits, Host, Rate, Startup, Times};
 pub use self::credential::{Credential, CredentialError, CredentialSource, Renewal};
 pub use self::driver::{Connector, ConnectorError};
