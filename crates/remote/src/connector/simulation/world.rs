@@ -421,7 +421,9 @@ impl World {
     }
 
     fn upstream_takes(&mut self, process: u64, key: &Key) {
-        let at = self.at(30);
+        // Now and then it thinks for so long that a road comes and goes.
+        let is_slow = !self.network.is_calm && self.chance.next() % 16 == 0;
+        let at = self.at(if is_slow { 8000 } else { 30 });
         let host = &mut self.host.process;
         let Some(upstream) = host.upstreams.get_mut(key).filter(|_| host.number == process) else {
             return;
