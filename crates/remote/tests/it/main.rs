@@ -6,4 +6,6 @@
     reason = "helpers of tests are tests as well"
 )]
 
+mod road;
+mod support;
 mod wire;
