@@ -7,4 +7,6 @@
 )]
 
 mod connector;
+mod road;
+mod support;
 mod wire;

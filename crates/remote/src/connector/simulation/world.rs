@@ -4,7 +4,7 @@ use portcullis_boundary::clock::{Moment, Timestamp};
 
 use super::Tally;
 use super::events::{Chaos, Done, Event, Frame, Queue, Request, Work, millis};
-use super::host::{self, Host, Queued, Upstream, message, number};
+use super::host::{Host, Queued, Upstream, message, number};
 use super::network::Network;
 use super::relay::{Guest, Relay};
 use crate::connector::config::{ConnectorConfig, Host as HostName, Startup};
