@@ -20,6 +20,9 @@ const MOST_PREVIEW: usize = 4096;
 /// What a relay says when it has forgotten a host; any other 404 may come from whoever is between.
 const HOST_UNKNOWN: &str = "Remote app server not found";
 
+/// What our own relay says of a host that was taken back.
+const HOST_REVOKED: &str = "Remote app server was revoked";
+
 /// Members of a body that are nobody's business.
 const SECRETS: [&str; 3] = [
     "remote_control_token",
@@ -96,7 +99,7 @@ impl Answer {
     fn cause(&self) -> Cause {
         match self.status {
             401 | 403 => Cause::Refused(self.refusal()),
-            404 if self.says_host_unknown() => Cause::HostUnknown,
+            404 if self.says(HOST_UNKNOWN) => Cause::HostUnknown,
             404 => Cause::NotFound,
             408 | 429 | 500..=599 => Cause::Unavailable,
             _ => Cause::Garbage,
@@ -110,16 +113,20 @@ impl Answer {
             #[serde(borrow)]
             code: &'a str,
         }
+        if self.says(HOST_REVOKED) {
+            return Some(RefusalKind::Revoked);
+        }
         let problem: Problem<'_> = serde_json::from_slice(&self.body).ok()?;
         RefusalKind::named(problem.code)
     }
 
-    fn says_host_unknown(&self) -> bool {
+    /// Whether it is JSON with this detail, and no other.
+    fn says(&self, detail: &str) -> bool {
         #[derive(Deserialize)]
         struct Detail {
             detail: Box<str>,
         }
-        serde_json::from_slice(&self.body).is_ok_and(|body: Detail| *body.detail == *HOST_UNKNOWN)
+        serde_json::from_slice(&self.body).is_ok_and(|body: Detail| *body.detail == *detail)
     }
 
     /// `Retry-After`: seconds, or a date (RFC 9110, 10.2.3).
@@ -238,6 +245,11 @@ mod tests {
                 403,
                 r#"{"code":"account_disabled"}"#,
                 Cause::Refused(Some(RefusalKind::AccountDisabled)),
+            ),
+            (
+                403,
+                r#"{"detail":"Remote app server was revoked"}"#,
+                Cause::Refused(Some(RefusalKind::Revoked)),
             ),
             (401, r#"{"code":"whatever"}"#, Cause::Refused(None)),
             (404, "", Cause::NotFound),

@@ -106,7 +106,10 @@ impl Process {
     /// What must hold at any time.
     pub(super) fn check(&self) {
         // One message of at most a few chunks may overshoot.
-        assert!(self.outbound.len() <= MAX_UNACKNOWLEDGED + 8, "kept beyond its bound");
+        assert!(
+            self.outbound.len() <= MAX_UNACKNOWLEDGED + 8,
+            "kept beyond its bound"
+        );
         assert!(self.owed.len() <= 64, "pongs beyond their bound");
         for upstream in self.upstreams.values() {
             // What a relay sends before it hears that it was taken, and its pings.

@@ -74,7 +74,10 @@ struct Told {
 
 impl Drop for Told {
     fn drop(&mut self) {
-        eprintln!("seen again with REMOTE_SCHEDULES=1 REMOTE_SEED={}", self.seed);
+        eprintln!(
+            "seen again with REMOTE_SCHEDULES=1 REMOTE_SEED={}",
+            self.seed
+        );
     }
 }
 

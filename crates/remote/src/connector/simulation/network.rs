@@ -74,22 +74,22 @@ impl Network {
     }
 
     /// Cuts a road. An end that is not told finds out by itself, or never.
-    pub(super) fn cut(
-        &mut self,
-        queue: &mut Queue,
-        chance: &mut Chance,
-        road: u64,
-        now: Moment,
-    ) {
+    pub(super) fn cut(&mut self, queue: &mut Queue, chance: &mut Chance, road: u64, now: Moment) {
         let Some(pipes) = self.roads.get_mut(&road) else {
             return;
         };
         pipes.is_cut = true;
         if self.is_calm || chance.next() % 4 > 0 {
-            queue.put(now.after(millis(chance.next() % 500)), Event::HostLoses { road });
+            queue.put(
+                now.after(millis(chance.next() % 500)),
+                Event::HostLoses { road },
+            );
         }
         if self.is_calm || chance.next() % 4 > 0 {
-            queue.put(now.after(millis(chance.next() % 500)), Event::RelayLoses { road });
+            queue.put(
+                now.after(millis(chance.next() % 500)),
+                Event::RelayLoses { road },
+            );
         }
     }
 

@@ -134,7 +134,11 @@ impl Relay {
         let envelope = ServerEnvelope::parse(text).expect("a host says envelopes");
         if envelope.key == probe() {
             let is_answer = matches!(envelope.event, ServerEvent::Pong(_));
-            if let Some(road) = self.road.as_mut().filter(|road| !road.is_settled && is_answer) {
+            if let Some(road) = self
+                .road
+                .as_mut()
+                .filter(|road| !road.is_settled && is_answer)
+            {
                 road.is_settled = true;
                 for client in self.clients() {
                     client.settle(crate::wire::Version::V3);
@@ -144,7 +148,10 @@ impl Relay {
         }
         let is_settled = self.road.as_ref().is_some_and(|road| road.is_settled);
         self.said_again += u64::from(!is_settled);
-        let guest = self.guests.iter_mut().find(|guest| guest.key == envelope.key);
+        let guest = self
+            .guests
+            .iter_mut()
+            .find(|guest| guest.key == envelope.key);
         if let Some(guest) = guest
             && let Some(client) = &mut guest.client
         {
@@ -166,11 +173,14 @@ impl Relay {
         let clients = self.guests.iter().filter_map(|guest| guest.client.as_ref());
         let due = clients.filter_map(|client| client.outbound().deadline());
         let probe = self.road.as_ref().filter(|road| !road.is_settled);
-        due.chain(probe.map(|road| road.opened.after(millis(30_000)))).min()
+        due.chain(probe.map(|road| road.opened.after(millis(30_000))))
+            .min()
     }
 
     fn clients(&mut self) -> impl Iterator<Item = &mut Client> {
-        self.guests.iter_mut().filter_map(|guest| guest.client.as_mut())
+        self.guests
+            .iter_mut()
+            .filter_map(|guest| guest.client.as_mut())
     }
 
     fn grant(&mut self, wall: Timestamp) -> Grant {
@@ -211,7 +221,10 @@ impl Guest {
             self.sent += 1;
         }
         let bounds = Bounds::default();
-        assert!(client.outbound().len() <= bounds.messages, "kept beyond its bound");
+        assert!(
+            client.outbound().len() <= bounds.messages,
+            "kept beyond its bound"
+        );
     }
 
     pub(super) const fn has_more(&self) -> bool {
@@ -219,7 +232,11 @@ impl Guest {
     }
 
     fn hear(&mut self, n: u64) {
-        assert_eq!(n, self.heard + 1, "a guest hears each message once, in order");
+        assert_eq!(
+            n,
+            self.heard + 1,
+            "a guest hears each message once, in order"
+        );
         self.heard = n;
     }
 }

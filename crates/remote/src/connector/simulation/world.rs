@@ -108,16 +108,25 @@ impl World {
     }
 
     fn is_quiet(&self) -> bool {
-        let clients = self.relay.guests.iter().filter_map(|guest| guest.client.as_ref());
+        let clients = self
+            .relay
+            .guests
+            .iter()
+            .filter_map(|guest| guest.client.as_ref());
         self.host.process.outbound.is_empty()
-            && clients.into_iter().all(|client| client.outbound().is_empty())
+            && clients
+                .into_iter()
+                .all(|client| client.outbound().is_empty())
     }
 
     /// What must hold when all has been well for long enough.
     fn judge(&mut self) {
         let process = &self.host.process;
         let state = process.machine.state();
-        assert!(matches!(state, State::Connected { proven: true }), "{state:?}");
+        assert!(
+            matches!(state, State::Connected { proven: true }),
+            "{state:?}"
+        );
         assert_eq!(process.machine.problem(), None);
         assert_eq!(process.outbound.len(), 0, "all was acknowledged");
         for guest in &self.relay.guests {
@@ -129,23 +138,44 @@ impl World {
             assert_eq!(guest.sent, guest.to_send, "{}: said", guest.key.stream_id());
             let upstream = process.upstreams.get(&guest.key).expect("it is served");
             assert!(client.outbound().is_empty(), "all is known to be delivered");
-            assert_eq!(upstream.taken, guest.sent, "{}: taken", guest.key.stream_id());
-            assert_eq!(upstream.said, upstream.to_say, "{}: answered", guest.key.stream_id());
-            assert_eq!(guest.heard, upstream.said, "{}: heard", guest.key.stream_id());
+            assert_eq!(
+                upstream.taken,
+                guest.sent,
+                "{}: taken",
+                guest.key.stream_id()
+            );
+            assert_eq!(
+                upstream.said,
+                upstream.to_say,
+                "{}: answered",
+                guest.key.stream_id()
+            );
+            assert_eq!(
+                guest.heard,
+                upstream.said,
+                "{}: heard",
+                guest.key.stream_id()
+            );
             self.tally.delivered += guest.heard + upstream.taken;
         }
         self.count_requests();
         self.tally.said_again = self.relay.said_again;
         self.tally.most_requests_in_a_minute = self.most_requests;
         // Ten changes of the credential a minute, and what waits let through.
-        assert!(self.most_requests <= 30, "{} requests in a minute", self.most_requests);
+        assert!(
+            self.most_requests <= 30,
+            "{} requests in a minute",
+            self.most_requests
+        );
     }
 
     fn count_requests(&mut self) {
         let requests = &self.host.process.requests;
         for (first, at) in requests.iter().enumerate() {
             let within = requests.iter().skip(first);
-            let count = within.take_while(|other| other.since(*at) < millis(60_000)).count();
+            let count = within
+                .take_while(|other| other.since(*at) < millis(60_000))
+                .count();
             self.most_requests = self.most_requests.max(count as u64);
         }
     }
@@ -250,7 +280,12 @@ impl World {
                 self.ask(work, request);
             }
             State::Connecting => {
-                let token = process.machine.token().expect("it has one").expose().to_owned();
+                let token = process
+                    .machine
+                    .token()
+                    .expect("it has one")
+                    .expose()
+                    .to_owned();
                 let enrolment = enrolment.expect("it has one");
                 let road = self.network.number();
                 let request = Request::Dial {
@@ -278,7 +313,13 @@ impl World {
             Request::Dial { .. } => Done::Dialled(Err(gone)),
         };
         let at = self.now.moment.after(millis(30_000));
-        self.queue.put(at, Event::Done { work, what: timeout });
+        self.queue.put(
+            at,
+            Event::Done {
+                work,
+                what: timeout,
+            },
+        );
         let copies = match self.chance.next() % 12 {
             _ if self.network.is_calm => 1,
             0 => 0,
@@ -300,7 +341,8 @@ impl World {
         let is_awaited = work.process == process.number && work.step == process.step;
         if let (false, Done::Dialled(Ok(road))) = (is_awaited, &what) {
             // Nobody waits for it any more.
-            self.network.cut(&mut self.queue, &mut self.chance, *road, self.now.moment);
+            self.network
+                .cut(&mut self.queue, &mut self.chance, *road, self.now.moment);
         }
         if !is_awaited {
             return;
@@ -336,7 +378,8 @@ impl World {
 
     fn hang_up(&mut self) {
         if let Some(road) = self.host.process.road.take() {
-            self.network.cut(&mut self.queue, &mut self.chance, road, self.now.moment);
+            self.network
+                .cut(&mut self.queue, &mut self.chance, road, self.now.moment);
         }
         self.host.process.pulse = None;
     }
@@ -344,7 +387,10 @@ impl World {
     fn host_loses(&mut self, road: u64, text: &str) {
         if self.host.process.road == Some(road) {
             let text = text.into();
-            self.host_told(Told::RoadLost(Loss { text, refusal: None }));
+            self.host_told(Told::RoadLost(Loss {
+                text,
+                refusal: None,
+            }));
         }
     }
 
@@ -380,7 +426,10 @@ impl World {
             Frame::Ping | Frame::Text(_) => return,
         };
         let process = &mut self.host.process;
-        match process.inbound.accept(envelope, || "legacy".into(), self.now.moment) {
+        match process
+            .inbound
+            .accept(envelope, || "legacy".into(), self.now.moment)
+        {
             wire::Heard::Opened(key, message) => {
                 let upstream = Upstream {
                     to_say: self.talk,
@@ -416,7 +465,13 @@ impl World {
         if upstream.queue.len() == 1 {
             let at = self.at(30);
             let key = key.clone();
-            self.queue.put(at, Event::UpstreamTakes { process: number, key });
+            self.queue.put(
+                at,
+                Event::UpstreamTakes {
+                    process: number,
+                    key,
+                },
+            );
         }
     }
 
@@ -425,14 +480,22 @@ impl World {
         let is_slow = !self.network.is_calm && self.chance.next() % 16 == 0;
         let at = self.at(if is_slow { 8000 } else { 30 });
         let host = &mut self.host.process;
-        let Some(upstream) = host.upstreams.get_mut(key).filter(|_| host.number == process) else {
+        let Some(upstream) = host
+            .upstreams
+            .get_mut(key)
+            .filter(|_| host.number == process)
+        else {
             return;
         };
         match upstream.queue.pop_front() {
             Some(Queued::Message(message)) => {
                 if let Some(n) = number(&message) {
                     assert!(upstream.begun, "it begins with initialize");
-                    assert_eq!(n, upstream.taken + 1, "an upstream takes each message once, in order");
+                    assert_eq!(
+                        n,
+                        upstream.taken + 1,
+                        "an upstream takes each message once, in order"
+                    );
                     upstream.taken = n;
                 } else {
                     assert!(!upstream.begun, "it begins once");
@@ -447,7 +510,11 @@ impl World {
             Some(Queued::Ping { .. }) | None => {}
         }
         let host = &self.host.process;
-        if host.upstreams.get(key).is_some_and(|upstream| !upstream.queue.is_empty()) {
+        if host
+            .upstreams
+            .get(key)
+            .is_some_and(|upstream| !upstream.queue.is_empty())
+        {
             let key = key.clone();
             self.queue.put(at, Event::UpstreamTakes { process, key });
         }
@@ -456,14 +523,22 @@ impl World {
     fn upstream_says(&mut self, process: u64, key: &Key) {
         let at = self.at(4000);
         let host = &mut self.host.process;
-        let Some(upstream) = host.upstreams.get_mut(key).filter(|_| host.number == process) else {
+        let Some(upstream) = host
+            .upstreams
+            .get_mut(key)
+            .filter(|_| host.number == process)
+        else {
             return;
         };
         if upstream.said == upstream.to_say {
             return;
         }
         // It waits while there is no room.
-        if host.outbound.message(key, message(upstream.said + 1, 0)).is_ok() {
+        if host
+            .outbound
+            .message(key, message(upstream.said + 1, 0))
+            .is_ok()
+        {
             upstream.said += 1;
         }
         let key = key.clone();
@@ -492,7 +567,8 @@ impl World {
         let is_lost = !self.network.is_calm && self.chance.next() % 16 == 0;
         if is_lost {
             if let Done::Dialled(Ok(road)) = what {
-                self.network.cut(&mut self.queue, &mut self.chance, road, self.now.moment);
+                self.network
+                    .cut(&mut self.queue, &mut self.chance, road, self.now.moment);
             }
             return;
         }
@@ -502,14 +578,19 @@ impl World {
     fn newest_wins(&mut self, road: u64) {
         if let Some(old) = &self.relay.road {
             let old = old.number;
-            self.network.cut(&mut self.queue, &mut self.chance, old, self.now.moment);
+            self.network
+                .cut(&mut self.queue, &mut self.chance, old, self.now.moment);
         }
         let probe = self.relay.open(road, self.now.moment);
         self.to_host(road, Frame::Said(probe));
     }
 
     fn relay_hears(&mut self, road: u64, frame: &Frame) {
-        let is_ours = self.relay.road.as_ref().is_some_and(|ours| ours.number == road);
+        let is_ours = self
+            .relay
+            .road
+            .as_ref()
+            .is_some_and(|ours| ours.number == road);
         if !is_ours || !self.network.carries(road) {
             return;
         }
@@ -528,7 +609,8 @@ impl World {
         let late = probed.filter(|road| road.opened.after(millis(30_000)) <= self.now.moment);
         if let Some(road) = late.map(|road| road.number) {
             self.relay.lose(road);
-            self.network.cut(&mut self.queue, &mut self.chance, road, self.now.moment);
+            self.network
+                .cut(&mut self.queue, &mut self.chance, road, self.now.moment);
         }
     }
 
@@ -578,7 +660,8 @@ impl World {
         match chaos {
             Chaos::DropRoad => {
                 if let Some(road) = self.host.process.road {
-                    self.network.cut(&mut self.queue, &mut self.chance, road, self.now.moment);
+                    self.network
+                        .cut(&mut self.queue, &mut self.chance, road, self.now.moment);
                 }
             }
             Chaos::RestartHost => {
@@ -590,7 +673,8 @@ impl World {
             }
             Chaos::RestartRelay { forgets } => {
                 if let Some(road) = self.relay.road.as_ref().map(|road| road.number) {
-                    self.network.cut(&mut self.queue, &mut self.chance, road, self.now.moment);
+                    self.network
+                        .cut(&mut self.queue, &mut self.chance, road, self.now.moment);
                 }
                 self.relay.restart();
                 if forgets {
@@ -613,7 +697,11 @@ impl World {
             Chaos::NewGuest => {
                 let guest = self.relay.guests.len();
                 let to_send = self.chance.next() % 8;
-                let padding = if self.chance.next() % 64 == 0 { 200_000 } else { 0 };
+                let padding = if self.chance.next() % 64 == 0 {
+                    200_000
+                } else {
+                    0
+                };
                 let mut new = Guest::new(guest, to_send, padding);
                 if let Some(road) = &self.relay.road
                     && let Some(client) = &mut new.client
@@ -634,7 +722,11 @@ impl World {
     }
 
     fn guest_leaves(&mut self) {
-        let there = self.relay.guests.iter_mut().find(|guest| guest.client.is_some());
+        let there = self
+            .relay
+            .guests
+            .iter_mut()
+            .find(|guest| guest.client.is_some());
         let client = there.and_then(|guest| guest.client.take());
         let goodbye = client.and_then(|client| client.outbound().close());
         if let (Some(goodbye), Some(road)) = (goodbye, &self.relay.road) {
@@ -657,12 +749,14 @@ impl World {
 
     fn to_host(&mut self, road: u64, frame: Frame) {
         let now = self.now.moment;
-        self.network.to_host(&mut self.queue, &mut self.chance, (road, frame), now);
+        self.network
+            .to_host(&mut self.queue, &mut self.chance, (road, frame), now);
     }
 
     fn to_relay(&mut self, road: u64, frame: Frame) {
         let now = self.now.moment;
-        self.network.to_relay(&mut self.queue, &mut self.chance, (road, frame), now);
+        self.network
+            .to_relay(&mut self.queue, &mut self.chance, (road, frame), now);
     }
 
     /// Some time within the next `most` milliseconds.

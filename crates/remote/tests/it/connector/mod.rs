@@ -7,3 +7,4 @@ mod guests;
 mod handshake;
 mod host;
 mod life;
+mod relay;
