@@ -6,8 +6,10 @@ mod dial;
 mod driver;
 mod enrolment;
 mod exchange;
+mod forwarder;
 mod guests;
 mod handle;
+mod handshake;
 mod machine;
 mod problem;
 mod relay_url;
@@ -23,6 +25,7 @@ pub use self::driver::{Connector, ConnectorError};
 pub use self::enrolment::{
     Enrolment, EnrolmentKey, EnrolmentStore, EnrolmentStoreError, FileEnrolments, MemoryEnrolments,
 };
+pub use self::forwarder::{Forwarder, ForwarderConfig, ForwarderError};
 pub use self::guests::{Upstream, UpstreamError};
 pub use self::handle::ConnectorHandle;
 pub use self::problem::{Problem, ProblemKind, StartError};

@@ -8,12 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures_util::{Sink, Stream};
-use http::header::{AUTHORIZATION, CONNECTION, HOST, HeaderValue, SEC_WEBSOCKET_ACCEPT, UPGRADE};
-use http::{HeaderMap, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Empty};
-use hyper::body::Incoming;
-use hyper::client::conn::http1;
-use hyper::upgrade::Upgraded;
+use http::header::{HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT};
 use hyper_util::rt::TokioIo;
 use portcullis_boundary::RefusalKind;
 use portcullis_boundary::clock::Timestamp;
@@ -25,10 +20,10 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig
 use tokio_tungstenite::tungstenite::{Error, Message as Frame};
 
 use super::config::ConnectorConfig;
-use super::dial::{Io, dial};
 use super::enrolment::{Enrolment, RoadToken};
-use super::exchange::{Answer, Door, MOST_BYTES};
+use super::exchange::Door;
 use super::guests::Guests;
+use super::handshake::{self, Upgraded};
 use super::machine::{Cause, Failure, Loss};
 use super::relay_url::RelayUrl;
 use crate::wire::{MAX_FRAME, Version};
@@ -36,7 +31,7 @@ use crate::wire::{MAX_FRAME, Version};
 /// An open road.
 #[derive(Debug)]
 pub(super) struct Road {
-    socket: WebSocketStream<TokioIo<Upgraded>>,
+    socket: WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>,
     ping_due: bool,
     unflushed: bool,
 }
@@ -63,20 +58,21 @@ impl Road {
     ) -> Result<Self, Failure> {
         let url = relay.road();
         let timeout = config.times.connect_timeout;
-        let opened = async {
-            let io = dial(&url, config.tls.as_ref())
-                .await
-                .map_err(|error| Door::Road.unavailable(&url, &error.to_string()))?;
-            let key = generate_key();
-            let request = request(config, &url, &key, (enrolment, token), cursor)?;
-            upgrade(io, request, &url, &key, now).await
-        };
-        let upgraded = tokio::time::timeout(timeout, opened)
-            .await
-            .unwrap_or_else(|_| {
+        let key = generate_key();
+        let headers = headers(config, &key, (enrolment, token), cursor)?;
+        let dialled = handshake::dial(&url, config.tls.as_ref(), headers);
+        let upgraded = match tokio::time::timeout(timeout, dialled).await {
+            Ok(Ok(Upgraded::Open(head, upgraded))) => {
+                accepted(&head, &key, &url)?;
+                upgraded
+            }
+            Ok(Ok(Upgraded::Refused(answer))) => return Err(answer.failure(Door::Road, &url, now)),
+            Ok(Err(reason)) => return Err(Door::Road.unavailable(&url, &reason.to_string())),
+            Err(_) => {
                 let reason = format!("no answer within {} s", timeout.as_secs());
-                Err(Door::Road.unavailable(&url, &reason))
-            })?;
+                return Err(Door::Road.unavailable(&url, &reason));
+            }
+        };
         let limits = WebSocketConfig::default()
             .max_message_size(Some(MAX_FRAME))
             .max_frame_size(Some(MAX_FRAME));
@@ -167,35 +163,27 @@ impl Road {
     }
 }
 
-fn request(
+fn headers(
     config: &ConnectorConfig,
-    url: &Url,
     key: &str,
     (enrolment, token): (&Enrolment, &RoadToken),
     cursor: Option<&str>,
-) -> Result<Request<Empty<Bytes>>, Failure> {
-    let mut headers = HeaderMap::new();
+) -> Result<HeaderMap, Failure> {
     let bearer = format!("Bearer {}", token.expose());
-    let authority = match url.port() {
-        Some(port) => format!("{}:{port}", url.host_str().unwrap_or_default()),
-        None => url.host_str().unwrap_or_default().to_owned(),
-    };
+    let name = STANDARD.encode(config.host.name.as_bytes());
     let fields = [
-        (HOST.as_str(), &*authority),
-        (CONNECTION.as_str(), "Upgrade"),
-        (UPGRADE.as_str(), "websocket"),
+        ("connection", "Upgrade"),
+        ("upgrade", "websocket"),
         ("sec-websocket-version", "13"),
         ("sec-websocket-key", key),
-        (AUTHORIZATION.as_str(), &bearer),
+        ("authorization", &bearer),
         ("x-codex-server-id", &enrolment.server_id),
-        (
-            "x-codex-name",
-            &STANDARD.encode(config.host.name.as_bytes()),
-        ),
+        ("x-codex-name", &name),
         ("x-codex-protocol-version", Version::V3.as_str()),
         ("x-codex-installation-id", &config.host.installation_id),
     ];
     let cursor = cursor.map(|cursor| ("x-codex-subscribe-cursor", cursor));
+    let mut headers = HeaderMap::new();
     for (name, value) in fields.into_iter().chain(cursor) {
         let mut value = HeaderValue::from_str(value).map_err(|_| {
             Failure::new(
@@ -203,84 +191,22 @@ fn request(
                 format!("{name} is not what a header may hold"),
             )
         })?;
-        value.set_sensitive(name == AUTHORIZATION.as_str());
-        let name = http::HeaderName::from_bytes(name.as_bytes());
-        headers.insert(name.expect("a name of a header"), value);
+        value.set_sensitive(name == "authorization");
+        headers.insert(HeaderName::from_static(name), value);
     }
-    let mut request = Request::new(Empty::new());
-    *request.uri_mut() = url.path().parse().map_err(|_| {
-        Failure::new(
-            Cause::Garbage,
-            "the path of the relay's URL is none of HTTP",
-        )
-    })?;
-    *request.headers_mut() = headers;
-    Ok(request)
+    Ok(headers)
 }
 
-/// Carries out the handshake. hyper does, because the body of a refusal counts as well.
-async fn upgrade(
-    io: Box<dyn Io>,
-    request: Request<Empty<Bytes>>,
-    url: &Url,
-    key: &str,
-    now: Timestamp,
-) -> Result<Upgraded, Failure> {
-    let unavailable = |error: hyper::Error| Door::Road.unavailable(url, &because(&error));
-    let (mut sender, connection) = http1::handshake(TokioIo::new(io))
-        .await
-        .map_err(unavailable)?;
-    let exchange = async {
-        let response = sender.send_request(request).await.map_err(unavailable)?;
-        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            let answer = answer(response).await.map_err(unavailable)?;
-            return Err(answer.failure(Door::Road, url, now));
-        }
-        let expected = derive_accept_key(key.as_bytes());
-        let accept = response.headers().get(SEC_WEBSOCKET_ACCEPT);
-        if accept.is_none_or(|accept| accept != expected.as_bytes()) {
-            let text = format!("the relay at `{url}` does not speak WebSocket");
-            return Err(Failure::new(Cause::Garbage, text));
-        }
-        hyper::upgrade::on(response).await.map_err(unavailable)
-    };
-    let drive = async {
-        let connection = connection.with_upgrades();
-        // What goes wrong with it is told to the exchange.
-        let _: Result<(), hyper::Error> = connection.await;
-        std::future::pending().await
-    };
-    tokio::select! {
-        upgraded = exchange => upgraded,
-        never = drive => never,
+/// "If the response … the |Sec-WebSocket-Accept| contains a value other than the base64-encoded SHA-1 …,
+/// the client MUST Fail the WebSocket Connection" (RFC 6455, 4.1).
+fn accepted(head: &HeaderMap, key: &str, url: &Url) -> Result<(), Failure> {
+    let expected = derive_accept_key(key.as_bytes());
+    let accept = head.get(SEC_WEBSOCKET_ACCEPT);
+    if accept.is_some_and(|accept| accept == expected.as_bytes()) {
+        return Ok(());
     }
-}
-
-async fn answer(response: Response<Incoming>) -> Result<Answer, hyper::Error> {
-    let (head, mut incoming) = response.into_parts();
-    let mut body = Vec::new();
-    while body.len() <= MOST_BYTES
-        && let Some(frame) = incoming.frame().await
-    {
-        if let Ok(data) = frame?.into_data() {
-            let room = MOST_BYTES + 1 - body.len();
-            body.extend_from_slice(data.get(..room).unwrap_or(&data));
-        }
-    }
-    Ok(Answer {
-        status: head.status.as_u16(),
-        headers: head.headers,
-        body,
-    })
-}
-
-/// What went wrong, down to its cause.
-fn because(error: &hyper::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    cause.to_string()
+    let text = format!("the relay at `{url}` does not speak WebSocket");
+    Err(Failure::new(Cause::Garbage, text))
 }
 
 fn closed(frame: Option<&CloseFrame>) -> Loss {

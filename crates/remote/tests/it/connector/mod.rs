@@ -3,6 +3,7 @@
 mod backend;
 mod credentials;
 mod enrolment;
+mod forwarder;
 mod guests;
 mod handshake;
 mod host;
