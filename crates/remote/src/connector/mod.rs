@@ -16,9 +16,6 @@ mod relay_url;
 mod road;
 mod status;
 
-#[cfg(test)]
-mod simulation;
-
 pub use self::config::{AccountRule, ConnectorConfig, GuestLimits, Host, Rate, Startup, Times};
 pub use self::credential::{Credential, CredentialError, CredentialSource, Renewal};
 pub use self::driver::{Connector, ConnectorError};
@@ -31,3 +28,6 @@ pub use self::handle::ConnectorHandle;
 pub use self::problem::{Problem, ProblemKind, StartError};
 pub use self::relay_url::{RelayUrl, RelayUrlError};
 pub use self::status::{Phase, Status};
+
+#[cfg(test)]
+mod tests;

@@ -19,6 +19,12 @@ impl Chance {
         word ^ (word >> 31)
     }
 
+    /// Whether something happens that happens once in `so_many` times.
+    #[cfg(test)]
+    pub(crate) const fn is_one_in(&mut self, so_many: u64) -> bool {
+        self.next().is_multiple_of(so_many)
+    }
+
     /// Some time from nothing to `most`.
     pub(crate) fn up_to(&mut self, most: Duration) -> Duration {
         // 16 bits of chance: steps of less than a millisecond in waits of half a minute.

@@ -1,5 +1,6 @@
 //! Our host on our relay.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use portcullis_remote::connector::{
@@ -7,7 +8,8 @@ use portcullis_remote::connector::{
     ProblemKind, Status, Upstream,
 };
 use serde_json::json;
-use tokio::net::TcpListener;
+use tokio::io::AsyncReadExt;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::TaskTracker;
 
 use super::backend::DEADLINE;
@@ -78,6 +80,31 @@ async fn a_guest_that_talks_while_the_road_is_away_is_heard_when_it_is_back() {
 }
 
 #[tokio::test]
+async fn a_road_that_is_cut_at_any_byte_loses_nothing_and_doubles_nothing() {
+    let server = Server::default().start().await;
+    let cutter = Cutter::before(server.address).await;
+    let handle = dial_at(cutter.address, &vault("ada"), "stdio:cat");
+    connected(&handle, 1).await;
+    let mut guest = TestGuest::enter(server.address, "ada", "vm").await;
+    guest.initialize().await;
+    let text = "x".repeat(2000);
+    for n in 0..400 {
+        guest
+            .say(&json!({"id": n, "method": "turn", "text": text}))
+            .await;
+        // Several are under way at once.
+        if n >= 20 {
+            assert_eq!(guest.hear().await["id"], n - 20);
+        }
+    }
+    for n in 380..400 {
+        assert_eq!(guest.hear().await["id"], n);
+    }
+    let roads = handle.status().roads;
+    assert!(roads > 5, "{roads}");
+}
+
+#[tokio::test]
 async fn a_relay_that_was_killed_finds_its_host_again() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -143,6 +170,38 @@ async fn a_guest_whose_process_ends_is_told() {
     assert!((1000..5000).contains(&code), "{code}");
 }
 
+/// A network that cuts each connection after so many bytes, a few more each time.
+struct Cutter {
+    address: SocketAddr,
+}
+
+impl Cutter {
+    async fn before(relay: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let tasks = TaskTracker::new();
+        tasks.clone().spawn(async move {
+            let mut bytes = 20_011;
+            while let Ok((mut host, _)) = listener.accept().await {
+                bytes += 7919;
+                tasks.spawn(async move {
+                    let mut relay = TcpStream::connect(relay).await.expect("it listens");
+                    let (mut from_host, mut to_host) = host.split();
+                    let (mut from_relay, mut to_relay) = relay.split();
+                    let mut up = (&mut from_host).take(bytes);
+                    let mut down = (&mut from_relay).take(bytes);
+                    // Whichever is cut first cuts the other, in the middle of a frame as a rule.
+                    tokio::select! {
+                        _ = tokio::io::copy(&mut up, &mut to_relay) => {}
+                        _ = tokio::io::copy(&mut down, &mut to_host) => {}
+                    }
+                });
+            }
+        });
+        Self { address }
+    }
+}
+
 fn vault(token: &str) -> Vault {
     let vault = Vault::empty();
     vault.put_silently(Ok(Credential::bearer(token)));
@@ -154,7 +213,11 @@ fn dial(server: &Served, vault: &Vault) -> ConnectorHandle {
 }
 
 fn dial_before(server: &Served, vault: &Vault, upstream: &str) -> ConnectorHandle {
-    let url = format!("http://{}/", server.address);
+    dial_at(server.address, vault, upstream)
+}
+
+fn dial_at(relay: SocketAddr, vault: &Vault, upstream: &str) -> ConnectorHandle {
+    let url = format!("http://{relay}/");
     let mut config = ConnectorConfig::new(url, Host::new("vm", "0aa3"));
     config.account = AccountRule::Unnamed;
     config.times.first_backoff = Duration::from_millis(40);

@@ -40,7 +40,7 @@ impl Network {
         self.roads.insert(road, pipes);
     }
 
-    pub(super) fn to_host(
+    pub(super) fn carry_to_host(
         &mut self,
         queue: &mut Queue,
         chance: &mut Chance,
@@ -54,7 +54,7 @@ impl Network {
         }
     }
 
-    pub(super) fn to_relay(
+    pub(super) fn carry_to_relay(
         &mut self,
         queue: &mut Queue,
         chance: &mut Chance,
@@ -79,13 +79,13 @@ impl Network {
             return;
         };
         pipes.is_cut = true;
-        if self.is_calm || chance.next() % 4 > 0 {
+        if self.is_calm || !chance.is_one_in(4) {
             queue.put(
                 now.after(millis(chance.next() % 500)),
                 Event::HostLoses { road },
             );
         }
-        if self.is_calm || chance.next() % 4 > 0 {
+        if self.is_calm || !chance.is_one_in(4) {
             queue.put(
                 now.after(millis(chance.next() % 500)),
                 Event::RelayLoses { road },
