@@ -5,7 +5,10 @@ use crate::sql::connection::{Connection, Durability};
 use crate::sql::value::values;
 
 /// All versions in their order. One that was released is never changed.
-const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_ledger.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("migrations/0001_ledger.sql"),
+    include_str!("migrations/0003_hosts.sql"),
+];
 
 /// Runs what is missing, in one transaction, of which there is one at a time.
 pub(crate) async fn migrate(connection: &mut Connection) -> Result<(), LedgerError> {

@@ -7,6 +7,16 @@
 )]
 
 mod connector;
+mod gates;
+mod hosts;
 mod road;
 mod support;
 mod wire;
+
+fn first_page() -> portcullis_remote::relay::Page {
+    portcullis_remote::relay::Page {
+        after: None,
+        limit: 100,
+        is_descending: false,
+    }
+}

@@ -9,7 +9,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
-use super::within;
+use super::{connect, within};
 
 pub(crate) struct TestGuest(WebSocketStream<TcpStream>);
 
@@ -29,7 +29,7 @@ impl TestGuest {
         let mut request = url.into_client_request().expect("a request");
         let bearer = format!("Bearer {account}").parse().expect("a value");
         request.headers_mut().insert("authorization", bearer);
-        let socket = TcpStream::connect(address).await.expect("a connection");
+        let socket = connect(address).await;
         match within(client_async(request, socket)).await {
             Ok((socket, _)) => Ok(Self(socket)),
             Err(Error::Http(response)) => Err(response.status().as_u16()),

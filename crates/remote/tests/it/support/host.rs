@@ -15,13 +15,12 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, Message as Frame};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
-use super::{ask, within};
+use super::{ask, connect, within};
 
 /// What a host knows of its enrolment.
 #[derive(Clone, Debug)]
 pub(crate) struct TestHost {
     pub(crate) address: SocketAddr,
-    pub(crate) account: String,
     pub(crate) server_id: String,
     pub(crate) environment_id: String,
     pub(crate) token: String,
@@ -47,7 +46,6 @@ impl TestHost {
         let text = |name: &str| given[name].as_str().expect("a text").to_owned();
         Self {
             address,
-            account: account.to_owned(),
             server_id: text("server_id"),
             environment_id: text("environment_id"),
             token: text("remote_control_token"),
@@ -77,9 +75,7 @@ impl TestHost {
         insert("x-codex-name", "dm0=");
         insert("x-codex-protocol-version", self.version.as_str());
         insert("x-codex-installation-id", "0aa3");
-        let socket = TcpStream::connect(self.address)
-            .await
-            .expect("a connection");
+        let socket = connect(self.address).await;
         match within(client_async(request, socket)).await {
             Ok((socket, _)) => Ok(Road(socket)),
             Err(Error::Http(response)) => {

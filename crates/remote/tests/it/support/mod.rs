@@ -10,7 +10,7 @@ use std::time::Duration;
 
 pub(crate) use self::book::MemoryBook;
 pub(crate) use self::guest::TestGuest;
-pub(crate) use self::host::{Process, Road, TestHost};
+pub(crate) use self::host::{Process, TestHost, enrolment};
 pub(crate) use self::http::{Answer, ask};
 pub(crate) use self::server::{Served, Server};
 
@@ -29,4 +29,12 @@ pub(crate) async fn until(is_so: impl Fn() -> bool) {
         }
     })
     .await;
+}
+
+/// A connection without delays.
+async fn connect(address: std::net::SocketAddr) -> tokio::net::TcpStream {
+    let socket = within(tokio::net::TcpStream::connect(address)).await;
+    let socket = socket.expect("a connection");
+    socket.set_nodelay(true).expect("a socket");
+    socket
 }

@@ -13,7 +13,9 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
+use portcullis_boundary::RefusalKind;
 use portcullis_boundary::clock::{Clock, SystemClock, Timestamp};
+use portcullis_boundary::close::{CloseCode, CodeTable};
 use portcullis_remote::relay::exchange::LocalExchange;
 use portcullis_remote::relay::{
     Account, Exchange, Relay, RelayBody, Settings, Setup, Socket, Upgrade, Whose,
@@ -65,8 +67,15 @@ impl Clock for TestClock {
 
 impl Default for Server {
     fn default() -> Self {
+        // tungstenite's client takes 1014 for a violation of the protocol.
+        let code = CloseCode::new(4014).expect("a code");
+        let codes = CodeTable::default().with(RefusalKind::UpstreamUnreachable, code);
+        let settings = Settings {
+            codes,
+            ..Settings::default()
+        };
         Self {
-            settings: Settings::default(),
+            settings,
             book: MemoryBook::default(),
             exchange: Arc::new(LocalExchange::new()),
             whose: Whose::Guests,
@@ -116,6 +125,7 @@ impl Server {
             .clone()
             .spawn(stop.clone().run_until_cancelled_owned(async move {
                 while let Ok((socket, _)) = listener.accept().await {
+                    socket.set_nodelay(true).expect("a socket");
                     let (relay, whose, asked) = (relay.clone(), whose.clone(), Arc::clone(&asked));
                     let service = service_fn(move |request| {
                         answer(relay.clone(), whose.clone(), Arc::clone(&asked), request)
