@@ -87,8 +87,8 @@ async fn a_road_that_is_cut_at_any_byte_loses_nothing_and_doubles_nothing() {
     connected(&handle, 1).await;
     let mut guest = TestGuest::enter(server.address, "ada", "vm").await;
     guest.initialize().await;
-    let text = "x".repeat(2000);
-    for n in 0..400 {
+    let text = "x".repeat(100);
+    for n in 0..1600 {
         guest
             .say(&json!({"id": n, "method": "turn", "text": text}))
             .await;
@@ -97,11 +97,11 @@ async fn a_road_that_is_cut_at_any_byte_loses_nothing_and_doubles_nothing() {
             assert_eq!(guest.hear().await["id"], n - 20);
         }
     }
-    for n in 380..400 {
+    for n in 1580..1600 {
         assert_eq!(guest.hear().await["id"], n);
     }
     let roads = handle.status().roads;
-    assert!(roads > 5, "{roads}");
+    assert!(roads >= 5, "{roads}");
 }
 
 #[tokio::test]
