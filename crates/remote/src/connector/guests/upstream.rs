@@ -55,7 +55,8 @@ pub enum UpstreamError {
 impl Upstream {
     /// The service that `text` names: `ws://…` or `wss://…`, `unix:PATH` for a WebSocket over that
     /// socket, or `stdio:COMMAND` for a process that reads and writes a JSON object a line. The command
-    /// is run by `sh` for each guest, in a process group of its own that is killed when the guest ends.
+    /// is run by `sh` for each guest, with our environment, in a process group of its own that is killed
+    /// when the guest ends.
     ///
     /// # Errors
     ///
