@@ -11,7 +11,6 @@
     clippy::indexing_slicing,
     clippy::panic,
     clippy::print_stdout,
-    unreachable_pub,
     dead_code,
     unused_imports,
     reason = "a program that checks, and helpers of tests of which it uses some"
@@ -77,7 +76,13 @@ async fn main() {
 
     served.relay.revoke_host(&new_id).await.expect("a book");
     let asked = served.count("server/refresh");
-    support::until(|| served.count("server/refresh") > asked).await;
+    let refused = async {
+        while served.count("server/refresh") == asked {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let waited = timeout(Duration::from_secs(120), refused).await;
+    waited.expect("it comes back");
     assert_eq!(served.relay.roads(), []);
     println!("it was revoked, came back, and was refused");
     host.kill().await.expect("killed");

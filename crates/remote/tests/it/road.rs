@@ -322,6 +322,30 @@ async fn long_messages_go_in_chunks_both_ways_and_unsegmented_under_version_2() 
 }
 
 #[tokio::test]
+async fn what_a_guest_says_before_it_leaves_is_delivered() {
+    let server = Server::default().start().await;
+    let host = TestHost::enrol(server.address, "ada", "vm").await;
+    let mut road = host.dial().await;
+    let mut process = Process::new(Version::V3);
+    for round in 1..=10 {
+        let mut guest = TestGuest::enter(server.address, "ada", "vm").await;
+        tokio::select! {
+            () = guest.initialize() => {}
+            () = process.serve(&mut road) => panic!("the road has ended"),
+        }
+        for id in 1..=10 {
+            guest.say(&request(id)).await;
+        }
+        guest.leave().await;
+        process
+            .step_until(&mut road, |process| process.closed.len() == round)
+            .await;
+        let key = process.closed.last().expect("a client");
+        assert_eq!(process.heard[key].len(), 11);
+    }
+}
+
+#[tokio::test]
 async fn a_guest_that_does_not_read_is_cut_and_nobody_waits_for_it() {
     let server = Server::with(|settings| {
         settings.unread = 1024 * 1024;

@@ -305,14 +305,23 @@ impl Guest {
         Some(since.after(self.relay.settings.pong))
     }
 
-    /// Tells the host that the guest is gone.
+    /// Tells the host what the guest said last, and that it is gone.
     async fn leave(&mut self) {
-        let (Some(link), Some(closed)) = (self.link.take(), self.client.outbound().close()) else {
+        let Some(link) = self.link.take() else {
             return;
         };
+        let now = self.relay.moment();
+        let last = async {
+            while let Some(envelope) = self.client.say_next(now) {
+                link.up.send(envelope).await?;
+            }
+            match self.client.outbound().close() {
+                Some(closed) => link.up.send(closed).await,
+                None => Ok(()),
+            }
+        };
         // A host that is not told lets the client idle away.
-        let _: Result<_, tokio::time::error::Elapsed> =
-            timeout(FAREWELL, link.up.send(closed)).await;
+        let _: Result<Result<(), _>, tokio::time::error::Elapsed> = timeout(FAREWELL, last).await;
     }
 }
 

@@ -1,4 +1,6 @@
-//! Who asks.
+//! Who asks, and for what.
+
+use crate::wire::MAX_ID;
 
 /// Whose request it is, as an extension of it: who put it there vouches for it.
 ///
@@ -17,4 +19,10 @@ impl Account {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Whether `text` can be an id that was given out here: a book need not be asked about all that strangers
+/// say.
+pub(super) fn is_id(text: &str) -> bool {
+    (1..=MAX_ID).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }

@@ -3,7 +3,7 @@
 use http::{Response, StatusCode};
 use serde::Serialize;
 
-use super::{Account, RelayBody, reply};
+use super::{Account, RelayBody, is_id, reply};
 use crate::relay::{Device, Host, Inner, Notice, Page};
 
 #[derive(Serialize)]
@@ -67,6 +67,9 @@ pub(super) async fn revoke(
         Ok(host) => host,
         Err(refused) => return refused,
     };
+    if !is_id(client) {
+        return reply::detail(404, "Client not found");
+    }
     match relay.book.remove_device(&host.id, client).await {
         Ok(true) => {
             relay.tell(Notice::DeviceEnded {
@@ -88,6 +91,9 @@ async fn own(
     account: &Account,
     environment: &str,
 ) -> Result<Host, Response<RelayBody>> {
+    if !is_id(environment) {
+        return Err(reply::detail(404, "Environment not found"));
+    }
     match relay.book.find_host_of_environment(environment).await {
         Ok(Some(host)) if *host.account == *account.as_str() => Ok(host),
         // What belongs to others is not there.
@@ -104,7 +110,7 @@ fn page(query: &str) -> Option<Page> {
     };
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         match &*name {
-            "cursor" if value.len() <= crate::wire::MAX_ID => page.after = Some((*value).into()),
+            "cursor" if is_id(&value) => page.after = Some((*value).into()),
             "limit" => page.limit = value.parse().ok().filter(|it| (1..=100).contains(it))?,
             "order" if value == "asc" => page.is_descending = false,
             "order" if value == "desc" => page.is_descending = true,

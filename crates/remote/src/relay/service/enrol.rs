@@ -6,7 +6,7 @@ use http::Response;
 use portcullis_boundary::clock::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Account, RelayBody, reply};
+use super::{Account, RelayBody, is_id, reply};
 use crate::relay::{Board, Host, Inner, NotAdded, Platform, SecretDigest, secret};
 
 /// What a host says of itself. Hosts of old have no `installation_id`.
@@ -101,14 +101,18 @@ pub(super) async fn refresh(
     account: &Account,
     refresh: Refresh,
 ) -> Response<RelayBody> {
+    if !is_id(&refresh.server_id) {
+        return reply::unknown_host();
+    }
     let host = match relay.book.find_host(&refresh.server_id).await {
         Ok(Some(host)) => host,
         Ok(None) => return reply::unknown_host(),
         Err(error) => return reply::unavailable(&error),
     };
     // What belongs to others is not there.
+    let installation = refresh.installation_id.map(|id| cut(&id, MAX_TEXT));
     let is_own = *host.account == *account.as_str()
-        && host.installation.as_deref() == refresh.installation_id.as_deref();
+        && host.installation.as_deref() == installation.as_deref();
     if !is_own {
         return reply::unknown_host();
     }
@@ -243,19 +247,19 @@ mod tests {
     #[test]
     fn who_enrols_again_is_the_host_that_it_was_unless_that_has_a_road() {
         let hosts = [host("vm", Some("i1")), host("vm-2", Some("i2"))];
-        let place = |name, installation, busy: &[&str]| {
+        let placed = |name, installation, busy: &[&str]| {
             let busy = busy.iter().map(|id| (*id).into()).collect();
-            super::place(&hosts, name, installation, &busy)
+            place(&hosts, name, installation, &busy)
         };
         let again = |at: usize| Place::Again(Box::new(hosts[at].clone()));
         let new = |name: &str| Place::New(name.into());
-        assert_eq!(place("vm", Some("i1"), &[]), again(0));
-        assert_eq!(place("vm", Some("i2"), &[]), again(1));
-        assert_eq!(place("vm", Some("i1"), &["vm"]), new("vm-3"));
-        assert_eq!(place("vm", Some("i3"), &[]), new("vm-3"));
-        assert_eq!(place("vm", None, &[]), new("vm-3"));
-        assert_eq!(place("other", Some("i1"), &[]), new("other"));
-        assert_eq!(place("v", Some("i1"), &[]), new("v"));
+        assert_eq!(placed("vm", Some("i1"), &[]), again(0));
+        assert_eq!(placed("vm", Some("i2"), &[]), again(1));
+        assert_eq!(placed("vm", Some("i1"), &["vm"]), new("vm-3"));
+        assert_eq!(placed("vm", Some("i3"), &[]), new("vm-3"));
+        assert_eq!(placed("vm", None, &[]), new("vm-3"));
+        assert_eq!(placed("other", Some("i1"), &[]), new("other"));
+        assert_eq!(placed("v", Some("i1"), &[]), new("v"));
     }
 
     #[test]
@@ -265,12 +269,12 @@ mod tests {
             host
         };
         let hosts = [revoked(host("vm", Some("i1"))), revoked(host("old", None))];
-        let place = |name, installation| super::place(&hosts, name, installation, &HashSet::new());
-        assert_eq!(place("vm", Some("i1")), Place::Revoked);
-        assert_eq!(place("other", Some("i1")), Place::Revoked);
-        assert_eq!(place("vm", Some("i2")), Place::New("vm-2".into()));
-        assert_eq!(place("old", None), Place::Revoked);
-        assert_eq!(place("new", None), Place::New("new".into()));
+        let placed = |name, installation| place(&hosts, name, installation, &HashSet::new());
+        assert_eq!(placed("vm", Some("i1")), Place::Revoked);
+        assert_eq!(placed("other", Some("i1")), Place::Revoked);
+        assert_eq!(placed("vm", Some("i2")), Place::New("vm-2".into()));
+        assert_eq!(placed("old", None), Place::Revoked);
+        assert_eq!(placed("new", None), Place::New("new".into()));
     }
 
     #[test]

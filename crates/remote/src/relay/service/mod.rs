@@ -14,6 +14,7 @@ mod road;
 mod upgrade;
 
 pub use self::account::Account;
+use self::account::is_id;
 pub use self::body::RelayBody;
 pub(super) use self::claims::Claims;
 pub use self::guest_end::{GuestEnd, Whose};

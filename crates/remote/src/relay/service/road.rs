@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::header::AUTHORIZATION;
 use http::{Extensions, HeaderMap, Response};
 
-use super::{Account, RelayBody, Upgrade, handshake, reply};
+use super::{Account, RelayBody, Upgrade, handshake, is_id, reply};
 use crate::relay::road::{NewRoad, Road, Start, drive};
 use crate::relay::{Host, Inner, Notice, SecretDigest, secret};
 use crate::wire::Version;
@@ -113,6 +113,9 @@ async fn by_account(
 ) -> Result<Host, Response<RelayBody>> {
     let invalid = || reply::detail(401, "The server token is not valid");
     let id = text(headers, "x-codex-server-id").ok_or_else(invalid)?;
+    if !is_id(id) {
+        return Err(reply::unknown_host());
+    }
     let host = match relay.book.find_host(id).await {
         Ok(Some(host)) => host,
         Ok(None) => return Err(reply::unknown_host()),
