@@ -22,6 +22,7 @@ struct Inner {
     changed: Notify,
     renewals: Mutex<Vec<Renewal>>,
     renewed: Mutex<u32>,
+    read: Mutex<u32>,
 }
 
 type Read = Result<Credential, CredentialError>;
@@ -53,6 +54,10 @@ impl Vault {
         self.0.renewals.lock().expect("no panic").push(renewal);
     }
 
+    pub(crate) fn readings(&self) -> u32 {
+        *self.0.read.lock().expect("no panic")
+    }
+
     pub(crate) fn renewals(&self) -> u32 {
         *self.0.renewed.lock().expect("no panic")
     }
@@ -60,6 +65,7 @@ impl Vault {
 
 impl CredentialSource for Vault {
     async fn read(&self) -> Read {
+        *self.0.read.lock().expect("no panic") += 1;
         let now = self.0.now.lock().expect("no panic").clone();
         now.unwrap_or(Err(CredentialError::Missing))
     }

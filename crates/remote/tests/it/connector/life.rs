@@ -6,7 +6,7 @@ use std::time::Duration;
 use portcullis_remote::connector::{
     Connector, Credential, CredentialError, CredentialSource, Enrolment, EnrolmentKey,
     EnrolmentStore, EnrolmentStoreError, Phase, ProblemKind, RelayUrlError, Renewal, StartError,
-    Startup,
+    Startup, Times,
 };
 use tokio::time::Instant;
 
@@ -117,6 +117,44 @@ async fn a_connector_that_nobody_holds_goes_on() {
         ended = run => panic!("{ended:?}"),
         _road = backend.road() => {}
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_hour_without_a_credential_is_a_look_a_second_and_no_question() {
+    let backend = Backend::start().await;
+    let vault = Vault::empty();
+    let running = with_real_times(&backend).start(&vault);
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    let readings = vault.readings();
+    assert!((3000..=3601).contains(&readings), "{readings}");
+    assert_eq!(running.handle.status().attempts, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_hour_with_a_relay_that_is_down_is_no_more_than_250_attempts() {
+    let backend = Backend::start().await;
+    let mut setup = with_real_times(&backend);
+    // A port that was free a moment ago, and on which nobody listens.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    setup.config.relay = format!("http://{}/", free.local_addr().unwrap()).into();
+    drop(free);
+    let running = setup.start(&Vault::of("good"));
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    let status = running.handle.status();
+    // Half of each wait is chance: 15 to 30 seconds.
+    assert!((60..=250).contains(&status.attempts), "{status:?}");
+    // One may be under way.
+    assert!(
+        status.attempts - u64::from(status.failures) <= 1,
+        "{status:?}"
+    );
+}
+
+/// With the waits that a host has.
+fn with_real_times(backend: &Backend) -> Setup {
+    let mut setup = Setup::to(backend);
+    setup.config.times = Times::default();
+    setup
 }
 
 const STATES: [&str; 11] = [
