@@ -1,7 +1,7 @@
 //! What gates remember and share.
 //!
 //! - The **ledger** is what must last: [`Keys`], [`Users`], [`Tickets`], [`Revocations`],
-//!   [`Sessions`], [`Rates`], [`Logins`] and the [`AuditLog`], together [`Ledger`].
+//!   [`Sessions`], [`Rates`], [`Logins`], [`Hosts`] and the [`AuditLog`], together [`Ledger`].
 //!   [`SqlLedger`] keeps it in SQLite, embedded, or in PostgreSQL, as its [`LedgerUrl`] says.
 //! - The [`bus`] is what must be told: within the process, or over NATS.
 //!
@@ -25,6 +25,7 @@
 mod audit;
 pub mod bus;
 mod error;
+mod hosts;
 mod keys;
 mod logins;
 mod page;
@@ -45,6 +46,9 @@ use portcullis_boundary::clock::Timestamp;
 
 pub use self::audit::{AuditEntry, AuditFilter, AuditKind, AuditLog};
 pub use self::error::LedgerError;
+pub use self::hosts::{
+    Device, DeviceAbout, Host, HostChange, HostToken, Hosts, Pairing, PairingCode,
+};
 pub use self::keys::{Key, Keys};
 pub use self::logins::{Login, LoginState, Logins, LogoutOf};
 pub use self::page::{Listed, Page};
@@ -73,7 +77,7 @@ pub type Answer<T> = Pin<Box<dyn Future<Output = Result<T, LedgerError>> + Send>
 /// [`Sessions::open_session`] lifts a limit. When in doubt, answer
 /// [`LedgerError::Unavailable`].
 pub trait Ledger:
-    AuditLog + Keys + Logins + Rates + Revocations + Sessions + Tickets + Users + Send + Sync
+    AuditLog + Hosts + Keys + Logins + Rates + Revocations + Sessions + Tickets + Users + Send + Sync
 {
     /// Whether it answers now, for readiness.
     fn ping(&self) -> Answer<()>;

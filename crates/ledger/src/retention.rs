@@ -47,6 +47,8 @@ pub struct Pruned {
     pub logins: u64,
     /// Logins that began and did not end.
     pub login_states: u64,
+    /// Pairings that expired.
+    pub pairings: u64,
     /// Revocations past their `until`, or withdrawn.
     pub revocations: u64,
     /// Sessions that expired, or whose gate died.

@@ -5,9 +5,10 @@ use crate::sql::connection::{Connection, Durability};
 use crate::sql::value::values;
 
 /// All versions in their order. One that was released is never changed.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("migrations/0001_ledger.sql"),
     include_str!("migrations/0002_turns.sql"),
+    include_str!("migrations/0003_hosts.sql"),
 ];
 
 /// Runs what is missing, in one transaction, of which there is one at a time.

@@ -22,6 +22,8 @@ const LOGINS: &str = "DELETE FROM logins WHERE hash IN \
     (SELECT hash FROM logins WHERE expires_at <= $1 LIMIT 1000)";
 const LOGIN_STATES: &str = "DELETE FROM login_states WHERE hash IN \
     (SELECT hash FROM login_states WHERE expires_at <= $1 LIMIT 1000)";
+const PAIRINGS: &str = "DELETE FROM pairings WHERE code IN \
+    (SELECT code FROM pairings WHERE expires_at <= $1 LIMIT 1000)";
 const FORGOTTEN: &str = "DELETE FROM revocations WHERE id IN \
     (SELECT id FROM revocations WHERE forget_at <= $1 LIMIT 1000)";
 const WITHDRAWN: &str = "DELETE FROM revocations WHERE id IN \
@@ -64,6 +66,7 @@ pub(crate) fn prune(desk: &Arc<Desk>, retention: Retention, now: Timestamp) -> A
             tickets: sweep.all(TICKETS, now).await?,
             logins: sweep.all(LOGINS, now).await?,
             login_states: sweep.all(LOGIN_STATES, now).await?,
+            pairings: sweep.all(PAIRINGS, now).await?,
             revocations: sweep.all(FORGOTTEN, now).await?
                 + sweep.all(WITHDRAWN, before(retention.withdrawn)).await?,
             sessions: sweep.all(EXPIRED_SESSIONS, now).await?

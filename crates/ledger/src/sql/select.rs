@@ -68,6 +68,12 @@ impl Select {
         (AssertSqlSafe(self.sql), self.values)
     }
 
+    /// Ends where one row is enough.
+    pub(crate) fn one(mut self) -> (AssertSqlSafe<String>, Vec<Value>) {
+        self.sql.push_str(" LIMIT 1");
+        (AssertSqlSafe(self.sql), self.values)
+    }
+
     fn condition(&mut self, condition: &'static str) {
         self.sql.push_str(self.joint);
         self.sql.push_str(condition);

@@ -109,6 +109,12 @@ impl From<SecretHash> for Value {
     }
 }
 
+impl From<Option<SecretHash>> for Value {
+    fn from(value: Option<SecretHash>) -> Self {
+        Self::Text(value.map(SecretHash::to_text))
+    }
+}
+
 impl From<SessionId> for Value {
     fn from(value: SessionId) -> Self {
         value.to_string().into()
@@ -193,6 +199,11 @@ impl Columns<'_> {
 
     pub(crate) fn hash(&mut self) -> Result<SecretHash, LedgerError> {
         SecretHash::from_text(&self.text()?)
+    }
+
+    pub(crate) fn maybe_hash(&mut self) -> Result<Option<SecretHash>, LedgerError> {
+        let text = self.maybe_text()?;
+        text.map(|text| SecretHash::from_text(&text)).transpose()
     }
 
     /// A text that something is parsed from.

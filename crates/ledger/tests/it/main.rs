@@ -12,6 +12,7 @@ mod support;
 mod audit;
 mod bus;
 mod hostile;
+mod hosts;
 mod keys;
 mod logins;
 mod outage;

@@ -6,4 +6,17 @@
     reason = "helpers of tests are tests as well"
 )]
 
+mod connector;
+mod gates;
+mod hosts;
+mod road;
+mod support;
 mod wire;
+
+fn first_page() -> portcullis_remote::relay::Page {
+    portcullis_remote::relay::Page {
+        after: None,
+        limit: 100,
+        is_descending: false,
+    }
+}

@@ -227,6 +227,20 @@ impl Outbound {
         }
     }
 
+    /// Whether [`say_next`](Self::say_next) may have something to say.
+    #[must_use]
+    pub fn has_next(&self, now: Moment) -> bool {
+        match self.road {
+            Road::Away | Road::Gone => false,
+            Road::Asking(_) => self.ping.is_none(),
+            Road::Open(_) => {
+                let is_held = self.said > 0 && self.is_beginning();
+                let has_message = self.said < self.kept.len() && !is_held;
+                has_message || (self.segment == 0 && self.is_ping_due(now))
+            }
+        }
+    }
+
     /// When [`say_next`](Self::say_next) has something to say, if nothing else happens.
     #[must_use]
     pub fn deadline(&self) -> Option<Moment> {

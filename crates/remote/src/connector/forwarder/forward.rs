@@ -1,0 +1,256 @@
+//! Requests and roads, passed on.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{
+    AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT,
+};
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use reqwest::{Client, Url, redirect};
+use tokio::io::copy_bidirectional;
+use tokio::time::timeout;
+
+use super::ForwarderConfig;
+use super::request::{Route, route};
+use crate::connector::credential::DynCredentialSource;
+use crate::connector::handshake::{self, Upgraded};
+
+pub(super) type Body = Full<Bytes>;
+
+/// Bytes both ways, until one end is done.
+pub(super) type Road = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Passes requests on.
+pub(super) struct Forward {
+    config: ForwarderConfig,
+    client: Client,
+    credentials: Arc<dyn DynCredentialSource>,
+}
+
+/// What goes wrong on the way, as the host is told.
+type Refused = Box<Response<Body>>;
+
+impl Forward {
+    pub(super) fn new(
+        config: ForwarderConfig,
+        credentials: Arc<dyn DynCredentialSource>,
+    ) -> Result<Self, Box<str>> {
+        let mut builder = Client::builder()
+            .redirect(redirect::Policy::none())
+            .no_proxy()
+            .referer(false)
+            .pool_max_idle_per_host(0)
+            .timeout(config.timeout);
+        if let Some(tls) = &config.tls {
+            builder = builder.tls_backend_preconfigured(rustls::ClientConfig::clone(tls));
+        }
+        Ok(Self {
+            client: builder.build().map_err(|error| error.to_string())?,
+            config,
+            credentials,
+        })
+    }
+
+    pub(super) fn path(&self) -> &str {
+        &self.config.path
+    }
+
+    pub(super) async fn answer(
+        &self,
+        request: Request<Incoming>,
+        spawn: impl FnOnce(Road),
+    ) -> Response<Body> {
+        let answer = match route(&request, &self.config.path) {
+            Route::Own(path) => self.pass(request, &path, true).await,
+            Route::Theirs(path) => self.pass(request, &path, false).await,
+            Route::Road => self.road(request, spawn).await,
+            Route::Nowhere => Err(told(StatusCode::NOT_FOUND, "There is nothing here")),
+            Route::Forbidden => Err(told(StatusCode::FORBIDDEN, "Not from there")),
+        };
+        answer.unwrap_or_else(|refused| *refused)
+    }
+
+    async fn pass(
+        &self,
+        request: Request<Incoming>,
+        path: &str,
+        is_own: bool,
+    ) -> Result<Response<Body>, Refused> {
+        let (head, body) = request.into_parts();
+        let mut headers = kept(&head.headers);
+        if is_own {
+            self.show_own(&mut headers).await?;
+        }
+        let body = timeout(
+            self.config.timeout,
+            Limited::new(body, MOST_ASKED).collect(),
+        )
+        .await
+        .map_err(|_| told(StatusCode::REQUEST_TIMEOUT, "The request did not end"))?
+        .map_err(|_| told(StatusCode::PAYLOAD_TOO_LARGE, "The request is too large"))?
+        .to_bytes();
+        let url = self.url(path)?;
+        let sent = self
+            .client
+            .request(head.method, url)
+            .headers(headers)
+            .body(body);
+        let mut response = sent
+            .send()
+            .await
+            .map_err(|error| away(&error.without_url()))?;
+        let mut body = Vec::new();
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(|error| away(&error.without_url()))?
+        {
+            if chunk.len() > MOST_ANSWERED - body.len() {
+                return Err(told(
+                    StatusCode::BAD_GATEWAY,
+                    "The relay's answer is too large",
+                ));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        let mut answer = Response::new(Full::new(Bytes::from(body)));
+        *answer.status_mut() = response.status();
+        *answer.headers_mut() = answered(response.headers());
+        Ok(answer)
+    }
+
+    async fn road(
+        &self,
+        mut request: Request<Incoming>,
+        spawn: impl FnOnce(Road),
+    ) -> Result<Response<Body>, Refused> {
+        let mut headers = kept(request.headers());
+        for name in HANDSHAKE {
+            if let Some(value) = request.headers().get(name) {
+                headers.insert(HeaderName::from_static(name), value.clone());
+            }
+        }
+        let url = self.config.relay.road();
+        let dialled = handshake::dial(&url, self.config.tls.as_ref(), headers);
+        let (head, upgraded) = match timeout(self.config.timeout, dialled).await {
+            Ok(Ok(Upgraded::Open(head, upgraded))) => (head, upgraded),
+            Ok(Ok(Upgraded::Refused(refused))) => {
+                let mut answer = Response::new(Full::new(Bytes::from(refused.body)));
+                *answer.status_mut() = StatusCode::from_u16(refused.status)
+                    .map_err(|_| told(StatusCode::BAD_GATEWAY, "The relay's status is none"))?;
+                *answer.headers_mut() = answered(&refused.headers);
+                return Ok(answer);
+            }
+            Ok(Err(reason)) => return Err(away(&reason)),
+            Err(_) => return Err(away(&"it did not answer in time")),
+        };
+        let ours: OnUpgrade = hyper::upgrade::on(&mut request);
+        spawn(Box::pin(async move {
+            let Ok(ours) = ours.await else {
+                return;
+            };
+            let (mut ours, mut theirs) = (TokioIo::new(ours), TokioIo::new(upgraded));
+            // Whichever end is cut, the other is as well.
+            let _: std::io::Result<(u64, u64)> = copy_bidirectional(&mut ours, &mut theirs).await;
+        }));
+        let mut answer = Response::new(Full::default());
+        *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        *answer.headers_mut() = head;
+        Ok(answer)
+    }
+
+    /// Shows this door's credential in place of the host's.
+    async fn show_own(&self, headers: &mut HeaderMap) -> Result<(), Refused> {
+        let read = timeout(self.config.timeout, self.credentials.read()).await;
+        let credential = match read {
+            Ok(Ok(credential)) => credential,
+            // A host waits out what is unavailable, and would try to mend what is unauthorised.
+            Ok(Err(error)) => return Err(away(&error)),
+            Err(_) => return Err(away(&"the credential cannot be read in time")),
+        };
+        let bearer = HeaderValue::try_from(format!("Bearer {}", credential.expose()));
+        let mut bearer = bearer.map_err(|_| away(&"the credential is none for a header"))?;
+        bearer.set_sensitive(true);
+        headers.insert(AUTHORIZATION, bearer);
+        headers.remove(ACCOUNT);
+        if let Some(account) = credential.account() {
+            let account = HeaderValue::try_from(account);
+            let account = account.map_err(|_| away(&"the account is none for a header"))?;
+            headers.insert(ACCOUNT, account);
+        }
+        Ok(())
+    }
+
+    fn url(&self, path: &str) -> Result<Url, Refused> {
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        let mut url = self.config.relay.below(path);
+        url.set_query(Some(query).filter(|query| !query.is_empty()));
+        Ok(url)
+    }
+}
+
+/// What a host says about itself; its cookies, and what belongs to its connection, stay here.
+fn kept(headers: &HeaderMap) -> HeaderMap {
+    let is_kept = |name: &HeaderName| {
+        [AUTHORIZATION, CONTENT_TYPE, USER_AGENT].contains(name)
+            || matches!(name.as_str(), "accept" | "originator" | ACCOUNT)
+            || name.as_str().starts_with("x-codex-")
+    };
+    pick(headers, is_kept)
+}
+
+fn answered(headers: &HeaderMap) -> HeaderMap {
+    let is_kept = |name: &HeaderName| {
+        [CONTENT_TYPE, RETRY_AFTER].contains(name)
+            || matches!(
+                name.as_str(),
+                "x-request-id" | "x-oai-request-id" | "cf-ray"
+            )
+    };
+    pick(headers, is_kept)
+}
+
+fn pick(headers: &HeaderMap, is_kept: impl Fn(&HeaderName) -> bool) -> HeaderMap {
+    let kept = headers.iter().filter(|(name, _)| is_kept(name));
+    kept.map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
+}
+
+/// The relay, or the way to it, is away.
+fn away(reason: &dyn std::fmt::Display) -> Refused {
+    tracing::warn!(%reason, "a host cannot be connected to its relay");
+    told(
+        StatusCode::SERVICE_UNAVAILABLE,
+        &format!("The relay cannot be reached: {reason}"),
+    )
+}
+
+fn told(status: StatusCode, detail: &str) -> Refused {
+    let body = serde_json::json!({ "detail": detail }).to_string();
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(CONTENT_TYPE, json);
+    Box::new(response)
+}
+
+const ACCOUNT: &str = "chatgpt-account-id";
+
+/// What a handshake needs beside them.
+const HANDSHAKE: [&str; 4] = [
+    "connection",
+    "upgrade",
+    "sec-websocket-key",
+    "sec-websocket-version",
+];
+
+const MOST_ASKED: usize = 64 * 1024;
+
+const MOST_ANSWERED: usize = 1024 * 1024;

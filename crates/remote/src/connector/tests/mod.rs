@@ -1,0 +1,3 @@
+//! The connector with all that is around it.
+
+mod simulation;

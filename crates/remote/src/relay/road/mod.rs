@@ -1,0 +1,17 @@
+//! Roads that end here.
+//!
+//! 1. A road is known once its socket is open. The newest road of a host ends the others.
+//! 2. It begins with a ping for a stream that nobody has. When that is answered, all that the host had kept
+//!    was said again: the road is settled, and guests begin to speak.
+//! 3. Whatever is heard is acknowledged, pongs and what nobody waits for as well; but on a new road what
+//!    comes for a guest that is not there yet waits for it, unacknowledged and for a short while.
+//! 4. A guest that has no room is cut. Nobody waits for it.
+
+mod acks;
+mod driver;
+mod ports;
+mod roads;
+
+pub(super) use self::driver::{Start, drive};
+pub(super) use self::ports::{End, NewRoad, Road};
+pub(super) use self::roads::Roads;

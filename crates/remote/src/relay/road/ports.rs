@@ -1,0 +1,354 @@
+//! One road, and who listens to it.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+
+use portcullis_boundary::clock::Timestamp;
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use super::acks::Acks;
+use crate::relay::link::{Down, Link, Unread};
+use crate::relay::{RoadStatus, Unreached};
+use crate::wire::{
+    ClientEnvelope, Key, MAX_SEGMENTS, MAX_UNACKNOWLEDGED, ServerEnvelope, ServerEvent, Version,
+};
+
+/// Why a road ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub(in crate::relay) enum End {
+    #[error("the host hung up")]
+    Left,
+    #[error("the connection broke")]
+    Broke,
+    #[error("nothing was heard of the host for too long")]
+    Silent,
+    #[error("the host does not answer pings")]
+    Mute,
+    #[error("the host does not read what it is sent")]
+    Stalled,
+    #[error("the host said more than it may")]
+    Misbehaved,
+    #[error("a newer road of the host took its place")]
+    Replaced,
+    #[error("the host was revoked")]
+    Revoked,
+    #[error("the relay is shutting down")]
+    Draining,
+}
+
+/// A road that ends here.
+pub(in crate::relay) struct Road {
+    pub(in crate::relay) number: u128,
+    pub(in crate::relay) host: Box<str>,
+    pub(in crate::relay) account: Box<str>,
+    pub(in crate::relay) version: Version,
+    pub(in crate::relay) since: Timestamp,
+    up: mpsc::Sender<ClientEnvelope>,
+    max_guests: usize,
+    state: Mutex<State>,
+    acks_due: Notify,
+    end: OnceLock<End>,
+    ended: CancellationToken,
+}
+
+#[derive(Default)]
+struct State {
+    ports: HashMap<Key, Port>,
+    acks: Acks,
+    /// What came for guests that are not here yet; none once no more are waited for.
+    gathered: Option<Vec<(ServerEnvelope, usize)>>,
+    is_settled: bool,
+}
+
+struct Port {
+    number: u64,
+    down: mpsc::Sender<Down>,
+    unread: Unread,
+}
+
+/// What a road is made of.
+pub(in crate::relay) struct NewRoad {
+    pub(in crate::relay) number: u128,
+    pub(in crate::relay) host: Box<str>,
+    pub(in crate::relay) account: Box<str>,
+    pub(in crate::relay) version: Version,
+    pub(in crate::relay) since: Timestamp,
+    pub(in crate::relay) max_guests: usize,
+}
+
+impl Road {
+    /// A road, and what its guests say to it.
+    pub(in crate::relay) fn new(new: NewRoad) -> (Arc<Self>, mpsc::Receiver<ClientEnvelope>) {
+        let (up, said) = mpsc::channel(UP);
+        let state = State {
+            gathered: Some(Vec::new()),
+            ..State::default()
+        };
+        let road = Self {
+            number: new.number,
+            host: new.host,
+            account: new.account,
+            version: new.version,
+            since: new.since,
+            up,
+            max_guests: new.max_guests,
+            state: Mutex::new(state),
+            acks_due: Notify::new(),
+            end: OnceLock::new(),
+            ended: CancellationToken::new(),
+        };
+        (Arc::new(road), said)
+    }
+
+    /// A guest comes. What was said for it before is its first.
+    pub(in crate::relay) fn attach(
+        self: &Arc<Self>,
+        key: &Key,
+        unread: &Unread,
+    ) -> Result<Link, Unreached> {
+        let (down, heard) = mpsc::channel(DOWN);
+        let mut state = self.lock();
+        if self.ended.is_cancelled() {
+            return Err(Unreached::Away);
+        }
+        if state.ports.len() >= self.max_guests {
+            return Err(Unreached::Full);
+        }
+        let number = state.ports.values().map(|port| port.number).max();
+        let number = number.unwrap_or_default() + 1;
+        let port = Port {
+            number,
+            down,
+            unread: unread.clone(),
+        };
+        if let Some(gathered) = &mut state.gathered {
+            let (own, others) = std::mem::take(gathered)
+                .into_iter()
+                .partition(|(envelope, _)| envelope.key == *key);
+            *gathered = others;
+            for (envelope, bytes) in own {
+                state.acks.note(&envelope, false);
+                self.acks_due.notify_one();
+                if !port.hand(envelope, bytes) {
+                    return Err(Unreached::Full);
+                }
+            }
+        }
+        if state.is_settled {
+            // It has the room: it is new.
+            let _: Result<_, _> = port.down.try_send(Down::Settled(self.version));
+        }
+        state.ports.insert(key.clone(), port);
+        drop(state);
+        let seat = Seated {
+            road: Arc::downgrade(self),
+            key: key.clone(),
+            number,
+        };
+        Ok(Link {
+            up: self.up.clone(),
+            down: heard,
+            unread: unread.clone(),
+            seat: Box::new(seat),
+        })
+    }
+
+    /// Takes what the host says.
+    pub(super) fn hear(&self, text: &str) -> Result<(), End> {
+        let envelope = match ServerEnvelope::parse(text) {
+            Ok(envelope) => envelope,
+            Err(error) => {
+                let host = &*self.host;
+                tracing::debug!(target: "portcullis::remote", host, %error, "a frame is passed over");
+                return Ok(());
+            }
+        };
+        let mut state = self.lock();
+        if envelope.key == self.probe() {
+            state.settle(self.version);
+            return self.acknowledge(&mut state, &envelope, false);
+        }
+        if let Some(port) = state.ports.get(&envelope.key) {
+            let acknowledged = ServerEnvelope::clone(&envelope);
+            if !port.hand(envelope, text.len()) {
+                let port = state.ports.remove(&acknowledged.key);
+                port.inspect(Port::cut);
+            }
+            return self.acknowledge(&mut state, &acknowledged, false);
+        }
+        if let Some(gathered) = &mut state.gathered {
+            gathered.push((envelope, text.len()));
+            let most = MAX_UNACKNOWLEDGED + usize::try_from(MAX_SEGMENTS).unwrap_or_default();
+            return if gathered.len() > most {
+                Err(End::Misbehaved)
+            } else {
+                Ok(())
+            };
+        }
+        let is_said = matches!(
+            envelope.event,
+            ServerEvent::Message(_) | ServerEvent::Chunk(_)
+        );
+        self.acknowledge(&mut state, &envelope, is_said)
+    }
+
+    /// No more guests are waited for: what came for others is acknowledged and dropped.
+    pub(super) fn gathered(&self) {
+        let mut state = self.lock();
+        for (envelope, _) in state.gathered.take().unwrap_or_default() {
+            state.acks.note(&envelope, true);
+        }
+        self.acks_due.notify_one();
+    }
+
+    /// Waits until something is to be acknowledged, and takes it. Cancel-safe.
+    pub(super) async fn acks(&self) -> Vec<ClientEnvelope> {
+        self.acks_due.notified().await;
+        self.lock().acks.take()
+    }
+
+    /// The stream that nobody has.
+    pub(super) fn probe(&self) -> Key {
+        let stream = format!("road-{:032x}", self.number);
+        Key::new("portcullis", stream).expect("short ids")
+    }
+
+    pub(super) fn is_settled(&self) -> bool {
+        self.lock().is_settled
+    }
+
+    /// Ends it; the first reason counts.
+    pub(in crate::relay) fn end(&self, end: End) {
+        // Who was there first has said why.
+        let _: Result<(), End> = self.end.set(end);
+        self.ended.cancel();
+        self.lock().ports.clear();
+    }
+
+    /// Waits for its end. Cancel-safe.
+    pub(super) async fn ended(&self) -> End {
+        self.ended.cancelled().await;
+        self.end.get().copied().unwrap_or(End::Broke)
+    }
+
+    /// How it stands.
+    pub(in crate::relay) fn status(&self) -> RoadStatus {
+        let state = self.lock();
+        let unread = state.ports.values().map(|port| port.unread.bytes());
+        RoadStatus {
+            host: self.host.clone(),
+            account: self.account.clone(),
+            version: self.version,
+            since: self.since,
+            is_settled: state.is_settled,
+            guests: state.ports.len(),
+            to_host: UP - self.up.capacity(),
+            to_guests_bytes: unread.sum(),
+            gathered: state.gathered.as_ref().map_or(0, Vec::len),
+        }
+    }
+
+    fn acknowledge(
+        &self,
+        state: &mut State,
+        envelope: &ServerEnvelope,
+        is_nobodys: bool,
+    ) -> Result<(), End> {
+        if !state.acks.note(envelope, is_nobodys) {
+            return Err(End::Misbehaved);
+        }
+        self.acks_due.notify_one();
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while it holds the lock.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn settle(&mut self, version: Version) {
+        if self.is_settled {
+            return;
+        }
+        self.is_settled = true;
+        self.ports.retain(|_, port| {
+            let is_told = port.down.try_send(Down::Settled(version)).is_ok();
+            if !is_told {
+                port.cut();
+            }
+            is_told
+        });
+    }
+}
+
+impl Port {
+    /// Hands an envelope to the guest; the answer is whether there is room.
+    fn hand(&self, envelope: ServerEnvelope, bytes: usize) -> bool {
+        let counted = match envelope.event {
+            ServerEvent::Chunk(_) => self.unread.add_part(bytes),
+            ServerEvent::Message(_) | ServerEvent::Pong(_) | ServerEvent::Ack => {
+                self.unread.add(bytes)
+            }
+        };
+        let Some(counted) = counted else {
+            return false;
+        };
+        // The last place is for the word that there was none.
+        if self.down.capacity() < 2 {
+            self.unread.sub(counted);
+            return false;
+        }
+        let sent = self
+            .down
+            .try_send(Down::Envelope(Box::new(envelope), counted));
+        if sent.is_err() {
+            self.unread.sub(counted);
+        }
+        // One who has left has no need of it.
+        !matches!(sent, Err(mpsc::error::TrySendError::Full(_)))
+    }
+
+    fn cut(&self) {
+        // It may have left.
+        let _: Result<_, _> = self.down.try_send(Down::Slow);
+    }
+}
+
+/// A guest's place at a road.
+struct Seated {
+    road: Weak<Road>,
+    key: Key,
+    number: u64,
+}
+
+impl Drop for Seated {
+    fn drop(&mut self) {
+        let Some(road) = self.road.upgrade() else {
+            return;
+        };
+        let mut state = road.lock();
+        let own = state.ports.get(&self.key).map(|port| port.number);
+        if own == Some(self.number) {
+            state.ports.remove(&self.key);
+        }
+    }
+}
+
+impl fmt::Debug for Road {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Road")
+            .field("host", &self.host)
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Envelopes of all guests that wait to be written.
+const UP: usize = 32;
+
+/// Envelopes that wait for one guest: the parts of the longest message, and as many again.
+const DOWN: usize = 2048;

@@ -1,0 +1,22 @@
+//! The relay as `tower::Service`s.
+
+mod account;
+mod body;
+mod claims;
+mod clients;
+mod enrol;
+mod guest_end;
+mod handshake;
+mod host_end;
+mod pair;
+mod reply;
+mod road;
+mod upgrade;
+
+pub use self::account::Account;
+use self::account::is_id;
+pub use self::body::RelayBody;
+pub(super) use self::claims::Claims;
+pub use self::guest_end::{GuestEnd, Whose};
+pub use self::host_end::HostEnd;
+pub use self::upgrade::{Socket, Upgrade};

@@ -1,0 +1,87 @@
+//! Answers.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::{Response, StatusCode};
+use portcullis_boundary::clock::Timestamp;
+use portcullis_boundary::policy::Auth;
+use portcullis_boundary::{Policy, Refusal, denial};
+use serde::Serialize;
+
+use super::RelayBody;
+use crate::relay::BookError;
+use crate::relay::secret::NoRandomness;
+
+/// What makes a host forget its enrolment, byte for byte.
+pub(super) const UNKNOWN_HOST: &str = "Remote app server not found";
+
+pub(super) fn json(body: &impl Serialize) -> Response<RelayBody> {
+    let body = serde_json::to_vec(body).expect("strings and numbers make JSON");
+    with_status(200, body)
+}
+
+/// An error as hosts read them.
+pub(super) fn detail(status: u16, detail: &str) -> Response<RelayBody> {
+    #[derive(Serialize)]
+    struct Detail<'a> {
+        detail: &'a str,
+    }
+    let body = serde_json::to_vec(&Detail { detail }).expect("a string makes JSON");
+    with_status(status, body)
+}
+
+pub(super) fn unknown_host() -> Response<RelayBody> {
+    detail(404, UNKNOWN_HOST)
+}
+
+pub(super) fn no_account() -> Response<RelayBody> {
+    detail(401, "Authentication required")
+}
+
+pub(super) fn revoked() -> Response<RelayBody> {
+    detail(403, "Remote app server was revoked")
+}
+
+/// The book does not answer: the host comes again.
+pub(super) fn unavailable(error: &BookError) -> Response<RelayBody> {
+    tracing::error!(target: "portcullis::remote", %error, "the book of hosts does not answer");
+    let mut response = detail(503, "The relay cannot answer now");
+    let soon = HeaderValue::from_static("2");
+    response.headers_mut().insert(RETRY_AFTER, soon);
+    response
+}
+
+pub(super) fn no_randomness(error: NoRandomness) -> Response<RelayBody> {
+    unavailable(&BookError::new(error.to_string()))
+}
+
+/// Whoever passed the request on left something out.
+pub(super) fn internal(what: &'static str) -> Response<RelayBody> {
+    tracing::error!(target: "portcullis::remote", what, "a request lacks an extension");
+    detail(500, "The relay is not set up well")
+}
+
+/// A refusal as guests read them.
+pub(super) fn refusal(refusal: Refusal) -> Response<RelayBody> {
+    let told = denial::denial(refusal, &Policy::new("remote", Auth::Off));
+    told.map(RelayBody::whole)
+}
+
+/// RFC 3339, to the second.
+pub(super) fn time(at: Timestamp) -> String {
+    let since = Duration::from_secs(u64::try_from(at.as_secs()).unwrap_or_default());
+    // Beyond the year 9999 there is no such text.
+    let since = since.min(Duration::from_secs(253_402_300_799));
+    humantime::format_rfc3339_seconds(UNIX_EPOCH + since).to_string()
+}
+
+fn with_status(status: u16, body: Vec<u8>) -> Response<RelayBody> {
+    let mut response = Response::new(RelayBody::whole(body));
+    *response.status_mut() =
+        StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

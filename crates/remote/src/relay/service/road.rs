@@ -1,0 +1,145 @@
+//! Where a host's road begins, and who may have one.
+
+use std::sync::Arc;
+
+use http::header::AUTHORIZATION;
+use http::{Extensions, HeaderMap, Response};
+
+use super::{Account, RelayBody, Upgrade, handshake, is_id, reply};
+use crate::relay::road::{NewRoad, Road, Start, drive};
+use crate::relay::{Host, Inner, Notice, SecretDigest, secret};
+use crate::wire::Version;
+
+/// Opens a road.
+pub(super) async fn open(
+    relay: &Arc<Inner>,
+    headers: &HeaderMap,
+    extensions: &Extensions,
+) -> Response<RelayBody> {
+    if !handshake::is_asked(headers) {
+        return reply::detail(426, "A WebSocket is expected here");
+    }
+    let response = match handshake::accept(headers) {
+        Ok(response) => response,
+        Err(fault) => return fault.reply(),
+    };
+    let version = text(headers, "x-codex-protocol-version").map(str::parse::<Version>);
+    let Some(Ok(version)) = version else {
+        return reply::detail(400, "The version of the protocol is neither 2 nor 3");
+    };
+    let host = match known(relay, headers, extensions).await {
+        Ok(host) => host,
+        Err(refused) => return refused,
+    };
+    let Some(upgrade) = extensions.get::<Upgrade>().cloned() else {
+        return reply::internal("Upgrade");
+    };
+    let number = match secret::number() {
+        Ok(number) => number,
+        Err(error) => return reply::no_randomness(error),
+    };
+    let relay = Arc::clone(relay);
+    relay.tasks.clone().spawn(async move {
+        let Some(socket) = upgrade.open().await else {
+            return;
+        };
+        let new = NewRoad {
+            number,
+            host: host.id,
+            account: host.account,
+            version,
+            since: relay.clock.now(),
+            max_guests: relay.settings.guests,
+        };
+        let at = new.since;
+        let (road, said) = Road::new(new);
+        let host = road.host.clone();
+        let Some(seat) = relay.roads.enter(&road) else {
+            tracing::warn!(target: "portcullis::remote", host = &*host, "there are too many roads");
+            return;
+        };
+        let opened = Notice::RoadOpened {
+            host,
+            road: number,
+            at,
+        };
+        relay.exchange.tell(relay.number, opened);
+        let start = Start {
+            relay,
+            road,
+            seat,
+            said,
+            socket,
+        };
+        Box::pin(drive(start)).await;
+    });
+    response
+}
+
+/// The host that shows its server token; or under version 2 the token of its account.
+pub(super) async fn known(
+    relay: &Inner,
+    headers: &HeaderMap,
+    extensions: &Extensions,
+) -> Result<Host, Response<RelayBody>> {
+    let Some(token) = bearer(headers) else {
+        return by_account(relay, headers, extensions).await;
+    };
+    let found = relay.book.find_host_by_token(SecretDigest::of(token)).await;
+    let host = match found {
+        Ok(Some(host)) => host,
+        Ok(None) => return by_account(relay, headers, extensions).await,
+        Err(error) => return Err(reply::unavailable(&error)),
+    };
+    let claimed = text(headers, "x-codex-server-id");
+    if claimed.is_some_and(|id| id != &*host.id) {
+        return Err(reply::detail(401, "The server token is another server's"));
+    }
+    if host.revoked_at.is_some() {
+        return Err(reply::revoked());
+    }
+    let now = relay.clock.now();
+    if host.token_expires_at.is_none_or(|end| end <= now) {
+        return Err(reply::detail(401, "The server token has expired"));
+    }
+    Ok(host)
+}
+
+/// The host that the request names, if whoever passed the request on knows its account.
+async fn by_account(
+    relay: &Inner,
+    headers: &HeaderMap,
+    extensions: &Extensions,
+) -> Result<Host, Response<RelayBody>> {
+    let invalid = || reply::detail(401, "The server token is not valid");
+    let id = text(headers, "x-codex-server-id").ok_or_else(invalid)?;
+    if !is_id(id) {
+        return Err(reply::unknown_host());
+    }
+    let host = match relay.book.find_host(id).await {
+        Ok(Some(host)) => host,
+        Ok(None) => return Err(reply::unknown_host()),
+        Err(error) => return Err(reply::unavailable(&error)),
+    };
+    if host.revoked_at.is_some() {
+        return Err(reply::revoked());
+    }
+    let account = extensions.get::<Account>();
+    let is_own = account.is_some_and(|account| *account.as_str() == *host.account);
+    let is_old = text(headers, "x-codex-protocol-version") == Some(Version::V2.as_str());
+    if is_own && is_old {
+        Ok(host)
+    } else {
+        Err(invalid())
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}

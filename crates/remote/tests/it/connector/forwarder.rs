@@ -1,0 +1,186 @@
+//! A host that reaches its relay through the door on loopback.
+
+use portcullis_remote::connector::{
+    Forwarder, ForwarderConfig, ForwarderError, ProblemKind, RelayUrl,
+};
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+use super::backend::{Backend, DEADLINE, Door};
+use super::host::{Running, Setup, Vault, credential};
+
+const SECRET: &str = "0123456789abcdef";
+
+#[tokio::test]
+async fn a_host_reaches_its_relay_with_the_doors_credential() {
+    let mut backend = Backend::start().await;
+    let door = open(&backend, &Vault::of("good")).await;
+    let running = host_behind(&backend, &door, "nobody knows this one");
+    let mut road = backend.road().await;
+    running.until_state("connected").await;
+    road.say(json!({
+        "type": "client_message", "client_id": "c", "stream_id": "s", "seq_id": 1,
+        "message": {"id": 1, "method": "initialize", "text": "x".repeat(1_000_000)},
+    }))
+    .await;
+    let first = road.hear_and_ack().await;
+    assert_eq!(first["type"], "server_message_chunk");
+    let asked = backend.asked();
+    assert_eq!((asked[0].door, &*asked[0].bearer), (Door::Enrol, "good"));
+    assert!(
+        asked[1].bearer.starts_with("rc-token-"),
+        "the relay's own token is passed on"
+    );
+}
+
+#[tokio::test]
+async fn what_the_relay_answers_is_what_the_host_hears() {
+    let mut backend = Backend::start().await;
+    let door = open(&backend, &Vault::of("good")).await;
+    let running = host_behind(&backend, &door, "x");
+    let road = backend.road().await;
+    backend.forget();
+    drop(road);
+    let _road = backend.road().await;
+    assert_eq!(
+        backend.count(Door::Enrol),
+        2,
+        "it was told in so many words"
+    );
+    running.until("back", |now| now.roads == 2).await;
+}
+
+#[tokio::test]
+async fn a_changed_credential_is_shown_to_the_next_request() {
+    let mut backend = Backend::start().await;
+    let vault = Vault::empty();
+    let door = open(&backend, &vault).await;
+    let running = host_behind(&backend, &door, "x");
+    let status = running.until("told", |now| now.problem.is_some()).await;
+    let problem = status.problem.expect("a problem");
+    assert_eq!(
+        problem.kind(),
+        ProblemKind::RelayDown,
+        "a host waits that out"
+    );
+    assert!(problem.to_string().contains("there is none"), "{problem}");
+    assert!(backend.asked().is_empty());
+
+    vault.put_silently(Ok(credential("good")));
+    let _road = backend.road().await;
+}
+
+#[tokio::test]
+async fn closing_the_door_cuts_the_roads_through_it() {
+    let mut backend = Backend::start().await;
+    let door = open(&backend, &Vault::of("good")).await;
+    let running = host_behind(&backend, &door, "x");
+    let road = backend.road().await;
+    running.until_state("connected").await;
+    drop(door.stop);
+    tokio::time::timeout(DEADLINE, door.ended)
+        .await
+        .expect("it ends")
+        .expect("it does not panic");
+    road.ended().await;
+    running.until("lost", |now| now.state != "connected").await;
+}
+
+#[tokio::test]
+async fn whoever_has_no_business_here_is_not_passed_on() {
+    let backend = Backend::start().await;
+    let door = open(&backend, &Vault::of("good")).await;
+    let enrol = format!("/{SECRET}/wham/remote/control/server/enroll");
+    for (path, extra, status) in [
+        ("/wham/remote/control/server/enroll", "", 404),
+        (
+            "/0123456789abcdeF/wham/remote/control/server/enroll",
+            "",
+            404,
+        ),
+        (&*format!("/{SECRET}/ps/mcp"), "", 404),
+        (&*enrol, "Origin: https://evil.example\r\n", 403),
+        (&*enrol, "Content-Length: 70000\r\n", 413),
+    ] {
+        let answer = ask(&door, path, "127.0.0.1", extra).await;
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{path} {extra}: {answer}"
+        );
+    }
+    let answer = ask(&door, &enrol, "evil.example", "").await;
+    assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
+    assert!(backend.asked().is_empty());
+}
+
+#[tokio::test]
+async fn a_path_that_can_be_guessed_is_none() {
+    let backend = Backend::start().await;
+    for path in [
+        "",
+        "short",
+        "0123456789abcde",
+        "0123456789abc/..",
+        "0123456789abcde\u{e9}",
+    ] {
+        let relay = RelayUrl::parse(&backend.url()).unwrap();
+        let error = ForwarderConfig::new(relay, path).unwrap_err();
+        assert!(matches!(error, ForwarderError::Path), "{path}");
+    }
+}
+
+/// A door that is open until `stop` is dropped.
+struct Opened {
+    base: String,
+    stop: DropGuard,
+    ended: JoinHandle<()>,
+}
+
+async fn open(backend: &Backend, vault: &Vault) -> Opened {
+    let relay = RelayUrl::parse(&backend.url()).expect("a relay");
+    let config = ForwarderConfig::new(relay, SECRET).expect("a path");
+    let forwarder = Forwarder::bind(config, vault.clone())
+        .await
+        .expect("a port");
+    let stop = CancellationToken::new();
+    Opened {
+        base: forwarder.base_url(),
+        ended: TaskTracker::new().spawn(forwarder.run(stop.clone().cancelled_owned())),
+        stop: stop.drop_guard(),
+    }
+}
+
+/// A host that is told the door's URL, and shows a credential of its own.
+fn host_behind(backend: &Backend, door: &Opened, token: &str) -> Running {
+    let mut setup = Setup::to(backend);
+    setup.config.relay = door.base.clone().into();
+    setup.start(&Vault::of(token))
+}
+
+/// Asks, and gives what is answered until the door hangs up or has said all.
+async fn ask(door: &Opened, path: &str, host: &str, extra: &str) -> String {
+    let address = door.base.trim_start_matches("http://");
+    let (address, _) = address.split_once('/').expect("a path");
+    let mut socket = TcpStream::connect(address).await.expect("a connection");
+    let body = if extra.contains("70000") {
+        "x".repeat(70_000)
+    } else {
+        String::new()
+    };
+    let head = format!("POST {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{extra}\r\n");
+    let asked = async {
+        socket.write_all(head.as_bytes()).await.expect("it hears");
+        // It may have heard enough before the end.
+        let _: std::io::Result<()> = socket.write_all(body.as_bytes()).await;
+        let mut answer = Vec::new();
+        let _: std::io::Result<usize> = socket.read_to_end(&mut answer).await;
+        String::from_utf8_lossy(&answer).into_owned()
+    };
+    tokio::time::timeout(DEADLINE, asked)
+        .await
+        .expect("in time")
+}

@@ -1,0 +1,11 @@
+//! What the host's end promises, on real sockets.
+
+mod backend;
+mod credentials;
+mod enrolment;
+mod forwarder;
+mod guests;
+mod handshake;
+mod host;
+mod life;
+mod relay;
