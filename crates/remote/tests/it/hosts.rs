@@ -2,13 +2,18 @@
 
 use std::time::Duration;
 
-use portcullis_remote::relay::{Renamed, Settings};
+use futures_util::StreamExt;
+use portcullis_remote::relay::{Renamed, Settings, Socket, Upgrade};
 use portcullis_remote::wire::Version;
 use serde_json::{Value, json};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::Role;
+use tower_service::Service;
 
 use super::first_page;
 use super::support::{
-    Answer, MemoryBook, Process, Served, Server, TestGuest, TestHost, ask, enrolment, until,
+    Answer, MemoryBook, Process, Served, Server, TestGuest, TestHost, ask, enrolment, until, within,
 };
 
 const ENROL: &str = "POST /backend-api/wham/remote/control/server/enroll";
@@ -179,6 +184,42 @@ async fn an_installation_that_was_revoked_does_not_come_back_by_itself() {
         .await
         .expect("a book");
     TestHost::enrol_from(server.address, "ada", "vm", "i").await;
+}
+
+#[tokio::test]
+async fn a_host_that_is_revoked_while_it_dials_has_no_road() {
+    let server = Server::default().start().await;
+    let host = TestHost::enrol(server.address, "ada", "vm").await;
+    let (near, far) = tokio::io::duplex(4096);
+    let (open, opened) = tokio::sync::oneshot::channel::<()>();
+    let upgrade = Upgrade::new(async move {
+        opened.await.map_err(std::io::Error::other)?;
+        Ok(Socket::new(near))
+    });
+    let request = http::Request::get("/wham/remote/control/server")
+        .header("authorization", format!("Bearer {}", host.token))
+        .header("connection", "upgrade")
+        .header("upgrade", "websocket")
+        .header("sec-websocket-version", "13")
+        .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
+        .header("x-codex-protocol-version", "3")
+        .extension(upgrade)
+        .body(http_body_util::Empty::<bytes::Bytes>::new())
+        .expect("a request");
+    let response = server.relay.host_end().call(request).await;
+    assert_eq!(response.map(|it| it.status().as_u16()), Ok(101));
+    let revoked = server.relay.revoke_host(&host.server_id).await;
+    assert_eq!(revoked, Ok(true));
+    open.send(()).expect("it is waited for");
+    let mut road = WebSocketStream::from_raw_socket(far, Role::Client, None).await;
+    let end = within(road.next()).await.expect("a frame");
+    let Ok(Message::Close(Some(frame))) = end else {
+        panic!("{end:?}")
+    };
+    assert_eq!(
+        (frame.code.into(), frame.reason.as_str()),
+        (4004_u16, "revoked")
+    );
 }
 
 #[tokio::test]

@@ -152,6 +152,7 @@ fn close(relay: &Inner, end: End) -> Option<CloseFrame> {
         End::Left | End::Broke => return None,
         End::Replaced => Some((REPLACED, "replaced")),
         End::Revoked => told(RefusalKind::Revoked),
+        End::Unsure => told(RefusalKind::Overloaded),
         End::Draining => told(RefusalKind::Draining),
         End::Stalled | End::Misbehaved => told(RefusalKind::SlowConsumer),
         End::Silent | End::Mute => told(RefusalKind::Idle),

@@ -34,6 +34,8 @@ pub(in crate::relay) enum End {
     Replaced,
     #[error("the host was revoked")]
     Revoked,
+    #[error("the book of hosts does not answer")]
+    Unsure,
     #[error("the relay is shutting down")]
     Draining,
 }

@@ -66,10 +66,20 @@ impl GuestEnd {
             since: self.relay.clock.now(),
             client: (**key.client_id()).into(),
         };
+        let ticket = Guests::enter(&self.relay, number, status);
+        // Who took the host or the device back meanwhile did not see the guest, and now sees it or is seen.
+        match self.host(account).await {
+            Ok((again, _)) if again.id == host.id => {}
+            Ok(_) => return reply::refusal(Refusal::new(RefusalKind::ResourceUnknown)),
+            Err(refusal) => return reply::refusal(refusal),
+        }
+        if let Some(device) = &device {
+            self.note(device).await;
+        }
         let start = Start {
             host: host.id,
             key,
-            ticket: Guests::enter(&self.relay, number, status),
+            ticket,
             upgrade,
             relay: Arc::clone(&self.relay),
         };
@@ -97,10 +107,15 @@ impl GuestEnd {
         let device = book.find_device(&host.id, guest.as_str()).await;
         let device = device.map_err(|error| unavailable(&error))?;
         let device = device.ok_or_else(|| Refusal::new(RefusalKind::NotOwner))?;
-        if let Err(error) = book.note_device(&device.id, self.relay.clock.now()).await {
+        Ok((host, Some(device)))
+    }
+
+    /// Notes that a device was seen.
+    async fn note(&self, device: &Device) {
+        let now = self.relay.clock.now();
+        if let Err(error) = self.relay.book.note_device(&device.id, now).await {
             tracing::warn!(target: "portcullis::remote", %error, "a device is not noted");
         }
-        Ok((host, Some(device)))
     }
 }
 

@@ -6,7 +6,7 @@ use http::header::AUTHORIZATION;
 use http::{Extensions, HeaderMap, Response};
 
 use super::{Account, RelayBody, Upgrade, handshake, is_id, reply};
-use crate::relay::road::{NewRoad, Road, Start, drive};
+use crate::relay::road::{End, NewRoad, Road, Start, drive};
 use crate::relay::{Host, Inner, Notice, SecretDigest, secret};
 use crate::wire::Version;
 
@@ -38,42 +38,54 @@ pub(super) async fn open(
         Ok(number) => number,
         Err(error) => return reply::no_randomness(error),
     };
-    let relay = Arc::clone(relay);
-    relay.tasks.clone().spawn(async move {
-        let Some(socket) = upgrade.open().await else {
-            return;
-        };
-        let new = NewRoad {
-            number,
-            host: host.id,
-            account: host.account,
-            version,
-            since: relay.clock.now(),
-            max_guests: relay.settings.guests,
-        };
-        let at = new.since;
-        let (road, said) = Road::new(new);
-        let host = road.host.clone();
-        let Some(seat) = relay.roads.enter(&road) else {
-            tracing::warn!(target: "portcullis::remote", host = &*host, "there are too many roads");
-            return;
-        };
-        let opened = Notice::RoadOpened {
-            host,
-            road: number,
-            at,
-        };
-        relay.exchange.tell(relay.number, opened);
-        let start = Start {
-            relay,
-            road,
-            seat,
-            said,
-            socket,
-        };
-        Box::pin(drive(start)).await;
-    });
+    let new = NewRoad {
+        number,
+        host: host.id,
+        account: host.account,
+        version,
+        since: relay.clock.now(),
+        max_guests: relay.settings.guests,
+    };
+    let serving = Box::pin(serve(Arc::clone(relay), new, upgrade));
+    relay.tasks.spawn(serving);
     response
+}
+
+/// Opens the road once its socket is there, and drives it until it ends.
+async fn serve(relay: Arc<Inner>, mut new: NewRoad, upgrade: Upgrade) {
+    let Some(socket) = upgrade.open().await else {
+        return;
+    };
+    new.since = relay.clock.now();
+    let opened = Notice::RoadOpened {
+        host: new.host.clone(),
+        road: new.number,
+        at: new.since,
+    };
+    let (road, said) = Road::new(new);
+    let Some(seat) = relay.roads.enter(&road) else {
+        let host = &*road.host;
+        tracing::warn!(target: "portcullis::remote", host, "there are too many roads");
+        return;
+    };
+    relay.exchange.tell(relay.number, opened);
+    // Who revoked it meanwhile did not see the road, and now sees it or is seen.
+    match relay.book.find_host(&road.host).await {
+        Ok(Some(host)) if host.revoked_at.is_none() => {}
+        Ok(_) => road.end(End::Revoked),
+        Err(error) => {
+            tracing::error!(target: "portcullis::remote", %error, "the book of hosts does not answer");
+            road.end(End::Unsure);
+        }
+    }
+    let start = Start {
+        relay,
+        road,
+        seat,
+        said,
+        socket,
+    };
+    drive(start).await;
 }
 
 /// The host that shows its server token; or under version 2 the token of its account.

@@ -13,7 +13,6 @@ use crate::wire::{ClientEnvelope, Key, Message, ServerEnvelope, Status, Unsendab
 pub struct Client {
     outbound: Outbound,
     inbound: Inbound,
-    max_message: usize,
 }
 
 /// What an envelope from the host means for the client.
@@ -51,7 +50,6 @@ impl Client {
         Self {
             outbound: Outbound::new(key, bounds),
             inbound: Inbound::new(max_message),
-            max_message,
         }
     }
 
@@ -94,12 +92,8 @@ impl Client {
             },
             Heard::Restarted => match self.outbound.pong(Status::Unknown) {
                 Fate::Alive => {
-                    self.inbound = Inbound::new(self.max_message);
-                    self.inbound.settle();
-                    match self.inbound.accept(envelope) {
-                        Heard::Gap => Said::Gone(Loss::Gap),
-                        _ => Said::Nothing,
-                    }
+                    self.inbound.begin_after(envelope);
+                    Said::Nothing
                 }
                 Fate::Gone => Said::Gone(Loss::Unknown),
             },

@@ -65,6 +65,12 @@ impl Inbound {
         self.is_settled = true;
     }
 
+    /// Another process said `envelope`, and nothing before it but pongs: it goes on from there.
+    pub(super) fn begin_after(&mut self, envelope: &ServerEnvelope) {
+        self.assembler.reset();
+        self.next = Next::At(envelope.seq_id.saturating_add(1), 0);
+    }
+
     /// Takes an envelope, whose key must be that of the virtual client.
     pub fn accept(&mut self, envelope: &ServerEnvelope) -> Heard {
         let seq_id = envelope.seq_id;

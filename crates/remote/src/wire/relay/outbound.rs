@@ -179,6 +179,8 @@ impl Outbound {
             }
             (Road::Asking(version), Status::Unknown) if self.may_begin_again() => {
                 self.ping = None;
+                // As if it had never spoken: a ping before the `initialize` would be its end.
+                self.spoken = 0;
                 self.road = Road::Open(version);
                 Fate::Alive
             }

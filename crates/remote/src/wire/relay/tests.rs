@@ -87,6 +87,47 @@ fn an_initialize_that_nobody_heard_is_said_again() {
 }
 
 #[test]
+fn a_client_that_begins_again_after_a_long_time_is_not_asked_for_before() {
+    let mut client = client();
+    client.message(message(INITIALIZE)).expect("room");
+    client.open();
+    client.settle(Version::V3);
+    assert_eq!(numbers(&mut client, 0), [Some(1), None]);
+    client.open();
+    client.settle(Version::V3);
+    assert_eq!(numbers(&mut client, 0), [None]);
+    // The answer takes longer than the time after which silent clients are asked for.
+    client.accept(&pong(1, Status::Unknown));
+    assert_eq!(numbers(&mut client, 100), [Some(1), None]);
+}
+
+#[test]
+fn a_process_whose_first_pong_was_not_understood_is_followed_from_its_second() {
+    let mut client = client();
+    client.message(message(INITIALIZE)).expect("room");
+    client.open();
+    client.settle(Version::V3);
+    assert_eq!(numbers(&mut client, 0), [Some(1), None]);
+    for number in [1, 2] {
+        client.open();
+        client.settle(Version::V3);
+        assert_eq!(numbers(&mut client, 0), [None]);
+        client.accept(&pong(number, Status::Unknown));
+        assert_eq!(numbers(&mut client, 0), [Some(1), None]);
+    }
+    // Another process, whose first pong was lost with its road: on the next it looks like one of before.
+    client.open();
+    assert_eq!(client.accept(&pong(1, Status::Unknown)), Said::Nothing);
+    client.settle(Version::V3);
+    assert_eq!(numbers(&mut client, 0), [None]);
+    assert_eq!(client.accept(&pong(2, Status::Unknown)), Said::Nothing);
+    assert_eq!(numbers(&mut client, 0), [Some(1), None]);
+    let answer = message(r#"{"id":1,"result":{}}"#);
+    let said = client.accept(&envelope(3, ServerEvent::Message(answer.clone())));
+    assert_eq!(said, Said::Message(answer));
+}
+
+#[test]
 fn a_client_that_another_process_does_not_know_is_gone() {
     let mut client = begun();
     client.open();
