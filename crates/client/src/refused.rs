@@ -4,11 +4,12 @@ use std::fmt;
 use std::time::Duration;
 
 use http::StatusCode;
-use http::header::{CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, HeaderMap, LOCATION};
 use portcullis_boundary::RefusalKind;
 use portcullis_boundary::clock::Timestamp;
 use portcullis_boundary::close::{CodeTable, Recovery};
 
+use crate::connect::retry_after;
 use crate::machine::Verdict;
 
 /// The other end's no, as far as a client can understand it.
@@ -184,17 +185,6 @@ fn recovery_of_status(status: StatusCode) -> Recovery {
         408 | 425 | 429 | 500 | 502..=504 | 506..=599 => Recovery::Retry,
         _ => Recovery::Stop,
     }
-}
-
-/// `Retry-After` in both of its forms (RFC 9110, 10.2.3).
-fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let date = httpdate::parse_http_date(text).ok()?;
-    let since_epoch = date.duration_since(std::time::UNIX_EPOCH).ok()?;
-    Some(Timestamp::EPOCH.after(since_epoch).since(now))
 }
 
 fn longer(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, HOST, HeaderValue, PROXY_AUTHORIZATION, USER_AGENT};
-use http::{HeaderMap, Method, Request, StatusCode, Uri};
+use http::header::{HOST, HeaderValue, PROXY_AUTHORIZATION, USER_AGENT};
+use http::{Method, Request, StatusCode};
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream, lookup_host};
@@ -63,42 +63,6 @@ impl Dialer {
         })
     }
 
-    /// Asks `address` one question over a connection of its own, and reads at most 64 KiB of the
-    /// answer's body.
-    pub(crate) async fn ask(
-        &self,
-        address: &Address,
-        mut question: Request<Bytes>,
-        limit: Duration,
-    ) -> Result<Answer, Unreachable> {
-        let exchange = async {
-            let stream = self.dial(address).await?;
-            *question.uri_mut() = Uri::from(address.target().clone());
-            let length = question.body().len();
-            let headers = question.headers_mut();
-            headers.insert(HOST, host_header(address)?);
-            headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
-            headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
-            match speak(stream, question).await {
-                Ok(Spoken::Answered(head, body)) => Ok(Answer {
-                    status: head.status,
-                    headers: head.headers,
-                    body,
-                }),
-                Ok(Spoken::Switched(..)) => {
-                    let text = "it switches protocols without having been asked to";
-                    Err(Unreachable::lasting(Step::Handshake, text))
-                }
-                Err(error) => Err(Unreachable::passing(Step::Handshake, error)),
-            }
-        };
-        let answered = tokio::time::timeout(limit, exchange).await;
-        answered.unwrap_or_else(|_| {
-            let text = format!("no answer within {limit:?}");
-            Err(Unreachable::passing(Step::Handshake, text))
-        })
-    }
-
     async fn connect(&self, address: &Address, end: Instant) -> Result<Stream, Unreachable> {
         let (host, port, is_secure) = match address.place() {
             Place::Unix(path) => {
@@ -133,19 +97,11 @@ impl Dialer {
     }
 }
 
-/// What was answered to a question.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Bytes,
-}
+/// A connection of whatever kind: TCP or a unix socket, plain or by TLS, through a proxy or not.
+pub type Stream = Box<dyn Duplex>;
 
-/// A connection of whatever kind.
-pub(crate) type Stream = Box<dyn Duplex>;
-
-/// Reads and writes.
-pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+/// Bytes both ways.
+pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 
@@ -199,10 +155,11 @@ async fn tunnel(proxy: &Proxy, host: &str, port: u16, end: Instant) -> Result<St
         request = request.header(PROXY_AUTHORIZATION, authorization);
     }
     let request = request.body(Bytes::new()).map_err(|error| failed(&error))?;
-    match speak(Box::new(stream), request).await {
+    // Of a proxy's refusal the status is all that counts.
+    match speak(Box::new(stream), request, 0).await {
         Ok(Spoken::Switched(_, stream, early)) if early.is_empty() => Ok(stream),
         Ok(Spoken::Switched(..)) => Err(failed(&"it speaks before it is spoken to")),
-        Ok(Spoken::Answered(head, _)) => Err(refused_by_proxy(head.status)),
+        Ok(Spoken::Answered(answer)) => Err(refused_by_proxy(answer.status)),
         Err(error) => Err(failed(&error)),
     }
 }

@@ -4,10 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
-use http::header::{
-    CONNECTION, HOST, HeaderMap, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS,
-    SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE, USER_AGENT,
-};
+use http::header::{HOST, HeaderMap, HeaderValue, SEC_WEBSOCKET_PROTOCOL, USER_AGENT};
 use http::request::Parts;
 use http::{Request, Uri};
 use portcullis_boundary::carrier::{Carrier, first_message};
@@ -16,12 +13,12 @@ use portcullis_boundary::{Credential, SessionId};
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::handshake::client::generate_key;
-use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 use super::dial::{AGENT, Stream, host_header};
 use super::errand;
+use super::goodbye::Goodbye;
+use super::handshake::Handshake;
 use super::meter::Metered;
 use super::speak::{Spoken, speak};
 use super::unreachable::{Step, Unreachable};
@@ -72,31 +69,25 @@ fn slow(limit: Duration) -> Unreachable {
     Unreachable::passing(Step::Handshake, format!("no answer within {limit:?}"))
 }
 
-/// A handshake of WebSocket (RFC 6455, 4.1).
+/// The head of a handshake, with the credential in it.
 struct Knock {
     head: Parts,
-    key: String,
+    handshake: Handshake,
 }
 
 impl Knock {
     fn new(config: &Config, credential: Option<&Credential>) -> Result<Self, Unreachable> {
-        let key = generate_key();
         let target = Uri::from(config.address.target().clone());
         let (mut head, ()) = Request::get(target)
             .body(())
             .map_err(|error| Unreachable::lasting(Step::Handshake, error))?
             .into_parts();
         head.headers = config.headers.clone();
-        let mut set = |name, value| head.headers.insert(name, value);
-        set(HOST, host_header(&config.address)?);
-        set(CONNECTION, HeaderValue::from_static("Upgrade"));
-        set(UPGRADE, HeaderValue::from_static("websocket"));
-        set(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
-        if let Ok(value) = HeaderValue::from_str(&key) {
-            set(SEC_WEBSOCKET_KEY, value);
-        }
+        let handshake = Handshake::fresh();
+        handshake.write(&mut head.headers);
+        head.headers.insert(HOST, host_header(&config.address)?);
         if let Some(offer) = config.offer.clone() {
-            set(SEC_WEBSOCKET_PROTOCOL, offer);
+            head.headers.insert(SEC_WEBSOCKET_PROTOCOL, offer);
         }
         head.headers
             .entry(USER_AGENT)
@@ -104,22 +95,26 @@ impl Knock {
         if let Some(credential) = credential {
             attach(config, credential, &mut head)?;
         }
-        Ok(Self { head, key })
+        Ok(Self { head, handshake })
     }
 
     async fn at(self, stream: Stream, config: &Config) -> Result<Entered, Cause> {
         let failed = |error| Unreachable::passing(Step::Handshake, error);
         let request = Request::from_parts(self.head, Bytes::new());
-        let (answer, stream, early) = match speak(stream, request).await.map_err(failed)? {
+        let spoken = speak(stream, request, MOST_REFUSED).await.map_err(failed)?;
+        let (answer, stream, early) = match spoken {
             Spoken::Switched(answer, stream, early) => (answer, stream, early),
-            Spoken::Answered(answer, body) => {
+            Spoken::Answered(answer) => {
                 let now = SystemClock::new().now();
-                let refused = Refused::from_answer(answer.status, &answer.headers, &body, now);
+                let (status, headers) = (answer.status, &answer.headers);
+                let refused = Refused::from_answer(status, headers, answer.whole(), now);
                 return Err(Cause::Refused(refused));
             }
         };
         let headers = &answer.headers;
-        let subprotocol = check(headers, &self.key, config)
+        let checked = self.handshake.check(headers);
+        let subprotocol = checked
+            .and_then(|()| selected(headers, config))
             .map_err(|why| Unreachable::lasting(Step::Handshake, why))?;
         let limits = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
@@ -127,7 +122,7 @@ impl Knock {
             .max_frame_size(Some(config.max_message));
         let early = early.to_vec();
         let socket = WebSocketStream::from_partially_read(
-            Metered::new(stream),
+            Metered::new(stream, &early),
             early,
             Role::Client,
             Some(limits),
@@ -153,30 +148,8 @@ fn attach(config: &Config, credential: &Credential, head: &mut Parts) -> Result<
     attached.map_err(|error| Unreachable::lasting(Step::Handshake, error))
 }
 
-/// Checks the answer of a server that switches protocols (RFC 6455, 4.1, steps 2 to 6), and gives the
-/// subprotocol that it selected.
-fn check(
-    headers: &HeaderMap,
-    key: &str,
-    config: &Config,
-) -> Result<Option<Box<str>>, &'static str> {
-    let text = |name| {
-        headers
-            .get(name)
-            .and_then(|value: &HeaderValue| value.to_str().ok())
-    };
-    let has = |name, word: &str| {
-        text(name).is_some_and(|list| list.split(',').any(|w| w.trim().eq_ignore_ascii_case(word)))
-    };
-    if !has(UPGRADE, "websocket") || !has(CONNECTION, "upgrade") {
-        return Err("it switches to another protocol");
-    }
-    if text(SEC_WEBSOCKET_ACCEPT) != Some(&*derive_accept_key(key.as_bytes())) {
-        return Err("its answer is to another handshake");
-    }
-    if headers.contains_key(SEC_WEBSOCKET_EXTENSIONS) {
-        return Err("it selects an extension, and none was offered");
-    }
+/// The subprotocol that the server selected, which must be one that was offered (RFC 6455, 4.1, step 6).
+fn selected(headers: &HeaderMap, config: &Config) -> Result<Option<Box<str>>, &'static str> {
     match headers.get(SEC_WEBSOCKET_PROTOCOL).map(HeaderValue::to_str) {
         None => Ok(None),
         Some(Ok(selected)) if config.subprotocols.iter().any(|own| &**own == selected) => {
@@ -223,10 +196,8 @@ async fn introduce(
                 entered.expires_at = answer.expires_at.or(entered.expires_at);
                 return Ok(());
             }
-            Message::Close(frame) => {
-                let (code, reason) = frame.map_or((1005, String::new()), |f| {
-                    (f.code.into(), f.reason.to_string())
-                });
+            Message::Close(_) => {
+                let Goodbye { code, reason } = socket.get_ref().meter().goodbye();
                 let refused = Refused::from_close(code, &reason, &config.codes);
                 return Err(Cause::Refused(refused));
             }
@@ -238,3 +209,6 @@ async fn introduce(
 
 /// Small, since a program may have a thousand of these; a larger message grows it.
 const READ_BUFFER: usize = 16 * 1024;
+
+/// The most bytes of a refusal's body.
+const MOST_REFUSED: usize = 64 * 1024;

@@ -9,7 +9,7 @@ use portcullis_boundary::clock::{Clock as _, SystemClock, Timestamp};
 use portcullis_boundary::{Credential, SessionId};
 use serde_json::Value;
 
-use super::dial::Answer;
+use super::ask::Bounds;
 use super::unreachable::{Step, Unreachable};
 use crate::cause::Cause;
 use crate::config::Config;
@@ -68,17 +68,13 @@ async fn run(
         .map_err(|error| failed(&error))?;
     let question = Request::from_parts(head, body);
     let there = config.address.with_target(target);
-    let limit = config.handshake_timeout;
-    let Answer {
-        status,
-        headers,
-        body,
-    } = config.dialer.ask(&there, question, limit).await?;
-    if status != expected {
+    let bounds = Bounds::within(config.handshake_timeout);
+    let answer = config.dialer.ask(&there, question, bounds).await?;
+    if answer.status != expected {
         let now = SystemClock::new().now();
-        return Err(Cause::Refused(Refused::from_answer(
-            status, &headers, &body, now,
-        )));
+        let (status, headers) = (answer.status, &answer.headers);
+        let refused = Refused::from_answer(status, headers, answer.whole(), now);
+        return Err(Cause::Refused(refused));
     }
-    Ok(serde_json::from_slice(&body).unwrap_or_default())
+    Ok(serde_json::from_slice(answer.whole()).unwrap_or_default())
 }

@@ -1,24 +1,30 @@
 //! One request of HTTP/1.1 over a connection, and what came of it.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{Method, Request, StatusCode, response};
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 
+use super::answer::{Answer, Extent};
 use super::dial::Stream;
 
 /// What came of a request.
 pub(crate) enum Spoken {
     /// The other end switched protocols: the connection is ours, and these bytes came with the answer.
     Switched(response::Parts, Stream, Bytes),
-    /// It answered; of a body that is too large or broken off, nothing.
-    Answered(response::Parts, Bytes),
+    /// It answered.
+    Answered(Answer),
 }
 
-/// Sends `request`. Cancel-safe: dropping the future drops the connection. The caller gives it a
-/// time-out.
-pub(crate) async fn speak(stream: Stream, request: Request<Bytes>) -> hyper::Result<Spoken> {
+/// Sends `request`, and keeps at most `most` bytes of the answer's body. Cancel-safe: dropping the future
+/// drops the connection. The caller gives it a time-out.
+pub(crate) async fn speak(
+    stream: Stream,
+    request: Request<Bytes>,
+    most: usize,
+) -> hyper::Result<Spoken> {
     let is_connect = request.method() == Method::CONNECT;
     let (mut sender, connection) = http1::Builder::new()
         .max_buf_size(MAX_HEAD)
@@ -52,25 +58,48 @@ pub(crate) async fn speak(stream: Stream, request: Request<Bytes>) -> hyper::Res
             parts.read_buf,
         ));
     }
-    let body = Limited::new(body, MAX_BODY).collect();
-    tokio::pin!(body);
-    let body = loop {
+    let gathered = gather(body, most);
+    tokio::pin!(gathered);
+    let (mut is_over, mut is_broken) = (parts.is_some(), false);
+    let (body, extent) = loop {
         tokio::select! {
             biased;
-            body = &mut body => break body,
-            // Its failure is the body's too.
-            ended = &mut connection, if parts.is_none() => match ended {
-                Ok(ended) => parts = Some(ended),
-                Err(_) => return Ok(Spoken::Answered(head, Bytes::new())),
-            },
+            gathered = &mut gathered => break gathered,
+            ended = &mut connection, if !is_over => {
+                is_over = true;
+                is_broken = ended.is_err();
+            }
         }
     };
-    let body = body.map(|whole| whole.to_bytes()).unwrap_or_default();
-    Ok(Spoken::Answered(head, body))
+    // A body may end as if it were whole when its connection fails.
+    let extent = match extent {
+        Extent::Whole if is_broken => Extent::BrokenOff,
+        extent => extent,
+    };
+    Ok(Spoken::Answered(Answer::new(head, (body, extent))))
+}
+
+/// The body, as far as it comes and is wanted.
+async fn gather(mut incoming: Incoming, most: usize) -> (Bytes, Extent) {
+    let mut body = BytesMut::new();
+    while let Some(frame) = incoming.frame().await {
+        let Ok(frame) = frame else {
+            return (body.freeze(), Extent::BrokenOff);
+        };
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        let room = most - body.len();
+        if let Some(rest) = data.get(..room)
+            && data.len() > room
+        {
+            body.extend_from_slice(rest);
+            return (body.freeze(), Extent::TooLarge);
+        }
+        body.extend_from_slice(&data);
+    }
+    (body.freeze(), Extent::Whole)
 }
 
 /// The most bytes of a head.
 const MAX_HEAD: usize = 64 * 1024;
-
-/// The most bytes of a body: what is read here is a refusal, a ticket or a token.
-const MAX_BODY: usize = 64 * 1024;

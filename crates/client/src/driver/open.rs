@@ -15,7 +15,7 @@ use super::renewal::{Renewal, renewal};
 use super::writer::Writer;
 use crate::cause::Cause;
 use crate::config::Unwritten;
-use crate::connect::{Entered, Meter, Socket, Step, Unreachable};
+use crate::connect::{Entered, Goodbye, Meter, Socket, Step, Unreachable};
 use crate::machine::{Action, Event as Input};
 use crate::message::Message;
 use crate::refused::Refused;
@@ -210,11 +210,8 @@ impl Driver {
             }
             Frame::Binary(bytes) => connection.unread = Some(Message::Binary(bytes)),
             Frame::Close(_) if connection.leaves.is_some() => return Some(Over::Left),
-            Frame::Close(frame) => {
-                let (code, reason) = frame.map_or_else(
-                    || (1005, Utf8Bytes::default()),
-                    |f| (f.code.into(), f.reason),
-                );
+            Frame::Close(_) => {
+                let Goodbye { code, reason } = connection.meter.goodbye();
                 let refused = Refused::from_close(code, &reason, &self.config.codes);
                 return Some(Over::Lost(Cause::Refused(refused)));
             }

@@ -7,6 +7,7 @@
 )]
 
 mod carriers;
+mod every_refusal;
 mod messages;
 mod mid_session;
 mod network;

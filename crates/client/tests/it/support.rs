@@ -239,6 +239,11 @@ impl Script {
         })
     }
 
+    /// Has the next token, without having been asked to refresh.
+    pub(crate) fn advance(&self) {
+        self.at.fetch_add(1, Ordering::SeqCst);
+    }
+
     fn now(&self) -> Token {
         let at = self.at.load(Ordering::SeqCst).min(self.tokens.len() - 1);
         Token::new(self.tokens[at].into())
@@ -252,7 +257,7 @@ impl TokenSource for Script {
 
     async fn refresh(&self, _: &Token) -> Result<Token, TokenError> {
         self.refreshes.fetch_add(1, Ordering::SeqCst);
-        self.at.fetch_add(1, Ordering::SeqCst);
+        self.advance();
         Ok(self.now())
     }
 }

@@ -11,7 +11,7 @@ use tokio::sync::{Mutex, Notify};
 
 use super::form::RefreshForm;
 use crate::address::Address;
-use crate::connect::Dialer;
+use crate::connect::{Bounds, Dialer};
 use crate::error::ConfigError;
 use crate::refused::Refused;
 use crate::token::error::{TokenError, TokenErrorKind};
@@ -108,17 +108,18 @@ impl RefreshEndpoint {
     async fn ask(&self, held: &mut Held) -> Result<Token, TokenError> {
         self.is_replaced.store(false, Ordering::SeqCst);
         let request = self.form.request(&held.refresh);
-        let answer = self.dialer.ask(&self.address, request, self.timeout).await;
+        let bounds = Bounds::within(self.timeout);
+        let answer = self.dialer.ask(&self.address, request, bounds).await;
         let answer = answer.map_err(|error| {
             TokenError::unavailable(format!("the refresh endpoint cannot be asked: {error}"))
         })?;
         let now = SystemClock::new().now();
         let fresh = self
             .form
-            .read(answer.status, &answer.body)
+            .read(answer.status, answer.whole())
             .map_err(|error| {
                 let refused =
-                    Refused::from_answer(answer.status, &answer.headers, &answer.body, now);
+                    Refused::from_answer(answer.status, &answer.headers, answer.whole(), now);
                 match error.kind() {
                     TokenErrorKind::Unavailable => error.retry_after(refused.retry_after),
                     TokenErrorKind::LoginNeeded | TokenErrorKind::Unchanged => error,
