@@ -133,7 +133,8 @@ impl Dialer {
             let spoken = speak(stream, question, bounds.body).await;
             spoken.map_err(|error| Unreachable::passing(Step::Handshake, error))
         };
-        let answered = tokio::time::timeout(bounds.time, exchange).await;
+        // Boxed, so that a task which asks once is not large for as long as it lives.
+        let answered = tokio::time::timeout(bounds.time, Box::pin(exchange)).await;
         answered.unwrap_or_else(|_| {
             let text = format!("no answer within {:?}", bounds.time);
             Err(Unreachable::passing(Step::Handshake, text))

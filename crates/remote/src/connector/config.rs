@@ -1,7 +1,8 @@
 //! What a connector is told.
 
-use std::sync::Arc;
 use std::time::Duration;
+
+use portcullis_client::connect::Dialer;
 
 use super::relay_url::{RelayUrl, RelayUrlError};
 
@@ -54,6 +55,12 @@ impl Host {
             version: env!("CARGO_PKG_VERSION").into(),
         }
     }
+
+    /// What it calls itself in `User-Agent`.
+    pub(crate) fn agent(&self) -> String {
+        use std::env::consts::{ARCH, OS};
+        format!("portcullis/{} ({OS}; {ARCH})", self.version)
+    }
 }
 
 /// Which relay, and how.
@@ -71,9 +78,8 @@ pub struct ConnectorConfig {
     pub account: AccountRule,
     /// What it does at its start. [`Startup::AllowRecoverable`].
     pub startup: Startup,
-    /// How TLS is spoken, with the relay and with upstreams. Without it, `https` and `wss` cannot be
-    /// dialled. None.
-    pub tls: Option<Arc<rustls::ClientConfig>>,
+    /// How the relay is reached, and upstreams that have no [`Dialer`] of their own.
+    pub dialer: Dialer,
     /// How long it waits.
     pub times: Times,
     /// How much it keeps for guests.
@@ -81,16 +87,16 @@ pub struct ConnectorConfig {
 }
 
 impl ConnectorConfig {
-    /// For the relay at `relay`, all else as the fields say.
+    /// For the relay at `relay`, which is reached by `dialer`; all else as the fields say.
     #[must_use]
-    pub fn new(relay: impl Into<Box<str>>, host: Host) -> Self {
+    pub fn new(relay: impl Into<Box<str>>, host: Host, dialer: Dialer) -> Self {
         Self {
             relay: relay.into(),
             dangerous_plain_relay: false,
             host,
             account: AccountRule::default(),
             startup: Startup::AllowRecoverable,
-            tls: None,
+            dialer,
             times: Times::default(),
             limits: GuestLimits::default(),
         }

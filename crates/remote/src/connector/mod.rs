@@ -25,6 +25,7 @@
 //! # Example
 //!
 //! ```no_run
+//! use portcullis_client::connect::{Dialer, Proxies, Tls};
 //! use portcullis_remote::connector::{
 //!     Connector, ConnectorConfig, Credential, CredentialError, CredentialSource, FileEnrolments, Host,
 //!     Upstream,
@@ -45,10 +46,11 @@
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let host = Host::new("workshop", "5a0c2f52-6f0c-4f6b-9a54-4a51a0a3c0de");
-//! let config = ConnectorConfig::new("https://relay.example", host);
+//! let dialer = Dialer::new(Tls::system()?).with_proxies(Proxies::from_environment()?);
+//! let config = ConnectorConfig::new("https://relay.example", host, dialer);
 //! let enrolments = FileEnrolments::at("/var/lib/portcullis/enrolments.json");
 //! let upstream = Upstream::parse("stdio:codex app-server")?;
-//! let (connector, handle) = Connector::new(config, Fixed, enrolments, upstream)?;
+//! let (connector, handle) = Connector::new(config, Fixed, enrolments, upstream);
 //! // On Ctrl-C: handle.shutdown().
 //! drop(handle);
 //! connector.run().await?;
@@ -56,16 +58,15 @@
 //! # }
 //! ```
 
+mod bearer;
 mod config;
 mod credential;
-mod dial;
 mod driver;
 mod enrolment;
 mod exchange;
 mod forwarder;
 mod guests;
 mod handle;
-mod handshake;
 mod machine;
 mod problem;
 mod relay_url;
@@ -74,7 +75,7 @@ mod status;
 
 pub use self::config::{AccountRule, ConnectorConfig, GuestLimits, Host, Rate, Startup, Times};
 pub use self::credential::{Credential, CredentialError, CredentialSource, Renewal};
-pub use self::driver::{Connector, ConnectorError};
+pub use self::driver::Connector;
 pub use self::enrolment::{
     Enrolment, EnrolmentKey, EnrolmentStore, EnrolmentStoreError, FileEnrolments, MemoryEnrolments,
 };

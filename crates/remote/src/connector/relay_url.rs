@@ -3,8 +3,8 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use reqwest::Url;
 use thiserror::Error;
+use url::Url;
 
 /// The base URL of a relay, below which its endpoints lie.
 ///

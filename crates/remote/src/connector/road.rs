@@ -8,30 +8,26 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures_util::{Sink, Stream};
-use http::header::{HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT};
-use hyper_util::rt::TokioIo;
+use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use portcullis_boundary::RefusalKind;
 use portcullis_boundary::clock::Timestamp;
-use reqwest::Url;
+use portcullis_client::connect::{Bounds, Handshake, Stream as Connection, Switched, Upgraded};
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::handshake::client::generate_key;
-use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message as Frame};
 
+use super::bearer::bearer;
 use super::config::ConnectorConfig;
 use super::enrolment::{Enrolment, RoadToken};
 use super::exchange::Door;
 use super::guests::Guests;
-use super::handshake::{self, Upgraded};
 use super::machine::{Cause, Failure, Loss};
 use super::relay_url::RelayUrl;
 use crate::wire::{MAX_FRAME, Version};
 
 /// An open road.
-#[derive(Debug)]
 pub(super) struct Road {
-    socket: WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>,
+    socket: WebSocketStream<Connection>,
     ping_due: bool,
     unflushed: bool,
 }
@@ -57,28 +53,32 @@ impl Road {
         now: Timestamp,
     ) -> Result<Self, Failure> {
         let url = relay.road();
-        let timeout = config.times.connect_timeout;
-        let key = generate_key();
-        let headers = headers(config, &key, (enrolment, token), cursor)?;
-        let dialled = handshake::dial(&url, config.tls.as_ref(), headers);
-        let upgraded = match tokio::time::timeout(timeout, dialled).await {
-            Ok(Ok(Upgraded::Open(head, upgraded))) => {
-                accepted(&head, &key, &url)?;
-                upgraded
-            }
-            Ok(Ok(Upgraded::Refused(answer))) => return Err(answer.failure(Door::Road, &url, now)),
-            Ok(Err(reason)) => return Err(Door::Road.unavailable(&url, &reason.to_string())),
-            Err(_) => {
-                let reason = format!("no answer within {} s", timeout.as_secs());
-                return Err(Door::Road.unavailable(&url, &reason));
-            }
+        let mut headers = headers(config, (enrolment, token), cursor)?;
+        let handshake = Handshake::fresh();
+        handshake.write(&mut headers);
+        let address = Door::Road.address(&url)?;
+        let bounds = Bounds::within(config.times.connect_timeout);
+        let dialled = config.dialer.upgrade(&address, headers, bounds).await;
+        let Switched {
+            headers,
+            stream,
+            early,
+        } = match dialled {
+            Ok(Upgraded::Switched(switched)) => switched,
+            Ok(Upgraded::Answered(answer)) => return Err(Door::Road.refused(&url, &answer, now)),
+            Err(error) => return Err(Door::Road.unavailable(&url, &error)),
         };
+        handshake.check(&headers).map_err(|why| {
+            let text = format!("the relay at `{url}` does not speak WebSocket: {why}");
+            Failure::new(Cause::Garbage, text)
+        })?;
         let limits = WebSocketConfig::default()
             .max_message_size(Some(MAX_FRAME))
             .max_frame_size(Some(MAX_FRAME));
-        let io = TokioIo::new(upgraded);
+        let early = early.to_vec();
         Ok(Self {
-            socket: WebSocketStream::from_raw_socket(io, Role::Client, Some(limits)).await,
+            socket: WebSocketStream::from_partially_read(stream, early, Role::Client, Some(limits))
+                .await,
             ping_due: false,
             unflushed: false,
         })
@@ -165,48 +165,31 @@ impl Road {
 
 fn headers(
     config: &ConnectorConfig,
-    key: &str,
     (enrolment, token): (&Enrolment, &RoadToken),
     cursor: Option<&str>,
 ) -> Result<HeaderMap, Failure> {
-    let bearer = format!("Bearer {}", token.expose());
     let name = STANDARD.encode(config.host.name.as_bytes());
+    let agent = config.host.agent();
     let fields = [
-        ("connection", "Upgrade"),
-        ("upgrade", "websocket"),
-        ("sec-websocket-version", "13"),
-        ("sec-websocket-key", key),
-        ("authorization", &bearer),
+        (USER_AGENT.as_str(), &*agent),
         ("x-codex-server-id", &enrolment.server_id),
         ("x-codex-name", &name),
         ("x-codex-protocol-version", Version::V3.as_str()),
         ("x-codex-installation-id", &config.host.installation_id),
     ];
     let cursor = cursor.map(|cursor| ("x-codex-subscribe-cursor", cursor));
+    let bad = |name: &str| {
+        let text = format!("{name} is not what a header may hold");
+        Failure::new(Cause::Garbage, text)
+    };
     let mut headers = HeaderMap::new();
     for (name, value) in fields.into_iter().chain(cursor) {
-        let mut value = HeaderValue::from_str(value).map_err(|_| {
-            Failure::new(
-                Cause::Garbage,
-                format!("{name} is not what a header may hold"),
-            )
-        })?;
-        value.set_sensitive(name == "authorization");
+        let value = HeaderValue::from_str(value).map_err(|_| bad(name))?;
         headers.insert(HeaderName::from_static(name), value);
     }
+    let bearer = bearer(token.expose()).ok_or_else(|| bad("authorization"))?;
+    headers.insert(AUTHORIZATION, bearer);
     Ok(headers)
-}
-
-/// "If the response … the |Sec-WebSocket-Accept| contains a value other than the base64-encoded SHA-1 …,
-/// the client MUST Fail the WebSocket Connection" (RFC 6455, 4.1).
-fn accepted(head: &HeaderMap, key: &str, url: &Url) -> Result<(), Failure> {
-    let expected = derive_accept_key(key.as_bytes());
-    let accept = head.get(SEC_WEBSOCKET_ACCEPT);
-    if accept.is_some_and(|accept| accept == expected.as_bytes()) {
-        return Ok(());
-    }
-    let text = format!("the relay at `{url}` does not speak WebSocket");
-    Err(Failure::new(Cause::Garbage, text))
 }
 
 fn closed(frame: Option<&CloseFrame>) -> Loss {

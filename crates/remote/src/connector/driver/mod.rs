@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_boundary::clock::{Clock, Moment, SystemClock, Timestamp};
-use thiserror::Error;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
@@ -42,28 +41,16 @@ pub struct Connector {
     origin: Instant,
 }
 
-/// Why there is no connector.
-#[derive(Clone, Debug, Eq, Error, PartialEq)]
-#[non_exhaustive]
-pub enum ConnectorError {
-    /// TLS cannot be set up.
-    #[error("TLS cannot be set up: {0}")]
-    Tls(Box<str>),
-}
-
 impl Connector {
     /// A connector to the relay of `config`, which shows it the credential of `credentials`, keeps what it
-    /// is given in `enrolments`, and connects its guests to `upstream`.
-    ///
-    /// # Errors
-    ///
-    /// [`ConnectorError::Tls`]. A bad URL is none: it is looked at when the connector is enabled.
+    /// is given in `enrolments`, and connects its guests to `upstream`. A bad URL is found when the connector
+    /// is enabled.
     pub fn new(
         config: ConnectorConfig,
         credentials: impl CredentialSource,
         enrolments: impl EnrolmentStore,
         upstream: Upstream,
-    ) -> Result<(Self, ConnectorHandle), ConnectorError> {
+    ) -> (Self, ConnectorHandle) {
         let config = Arc::new(config);
         let tasks = TaskTracker::new();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
@@ -84,8 +71,8 @@ impl Connector {
             machine: Machine::new(Arc::clone(&config), seed()),
             credentials: Arc::new(credentials),
             enrolments: Arc::new(enrolments),
-            exchange: Exchange::new(&config).map_err(ConnectorError::Tls)?,
-            guests: Guests::new(upstream, config.limits, tasks.clone()),
+            exchange: Exchange::new(&config),
+            guests: Guests::new(upstream, &config, tasks.clone()),
             tasks,
             orders,
             status,
@@ -95,7 +82,7 @@ impl Connector {
             origin: Instant::now(),
             config,
         };
-        Ok((connector, handle))
+        (connector, handle)
     }
 
     /// The same, which asks `clock` for wall time.

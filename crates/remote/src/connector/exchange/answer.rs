@@ -1,18 +1,15 @@
 //! What the relay answered, and in which words a failure is told.
 
-use std::time::Duration;
+use std::fmt;
 
-use http::HeaderMap;
-use http::header::RETRY_AFTER;
 use portcullis_boundary::RefusalKind;
 use portcullis_boundary::clock::Timestamp;
-use reqwest::{Response, Url};
+use portcullis_client::Address;
+use portcullis_client::connect::{Answer, Extent};
 use serde::Deserialize;
+use url::Url;
 
 use crate::connector::machine::{Cause, Failure};
-
-/// The most of a body that is read. An answer that is longer is none.
-pub(in crate::connector) const MOST_BYTES: usize = 64 * 1024;
 
 /// The most of a body that is told.
 const MOST_PREVIEW: usize = 4096;
@@ -38,19 +35,42 @@ pub(in crate::connector) enum Door {
     Road,
 }
 
-/// A whole answer, of a size that is allowed.
-#[derive(Debug)]
-pub(in crate::connector) struct Answer {
-    pub(in crate::connector) status: u16,
-    pub(in crate::connector) headers: HeaderMap,
-    pub(in crate::connector) body: Vec<u8>,
-}
-
 impl Door {
+    /// Where that is, to be dialled.
+    pub(in crate::connector) fn address(self, url: &Url) -> Result<Address, Failure> {
+        Address::parse(url.as_str()).map_err(|error| self.unavailable(url, &error))
+    }
+
     /// The relay could not be asked, or gave no answer.
-    pub(in crate::connector) fn unavailable(self, url: &Url, reason: &str) -> Failure {
+    pub(in crate::connector) fn unavailable(self, url: &Url, reason: &dyn fmt::Display) -> Failure {
         let text = format!("{} at `{url}`: {reason}", self.what());
         Failure::new(Cause::Unavailable, text)
+    }
+
+    /// The relay gave an answer that is not the one that was wanted: what kind of failure it is, and the
+    /// whole story of it. Half an answer is none.
+    pub(in crate::connector) fn refused(
+        self,
+        url: &Url,
+        answer: &Answer,
+        now: Timestamp,
+    ) -> Failure {
+        if answer.extent == Extent::BrokenOff {
+            return self.unavailable(url, &"its answer broke off");
+        }
+        let text = format!(
+            "{} at `{url}`: HTTP {}, request-id: {}, cf-ray: {}, body: {}",
+            self.what(),
+            answer.status.as_u16(),
+            header(answer, &["x-request-id", "x-oai-request-id"]),
+            header(answer, &["cf-ray"]),
+            preview(&answer.body),
+        );
+        Failure {
+            cause: cause(answer),
+            text: text.into(),
+            retry_after: answer.retry_after(now),
+        }
     }
 
     const fn what(self) -> &'static str {
@@ -62,90 +82,44 @@ impl Door {
     }
 }
 
-impl Answer {
-    pub(super) async fn of_response(mut response: Response) -> Result<Self, reqwest::Error> {
-        let mut body = Vec::new();
-        // One byte more than is allowed shows that it is too long.
-        while body.len() <= MOST_BYTES
-            && let Some(chunk) = response.chunk().await?
-        {
-            let room = MOST_BYTES + 1 - body.len();
-            body.extend_from_slice(chunk.get(..room).unwrap_or(&chunk));
-        }
-        Ok(Self {
-            status: response.status().as_u16(),
-            headers: std::mem::take(response.headers_mut()),
-            body,
-        })
+fn cause(answer: &Answer) -> Cause {
+    match answer.status.as_u16() {
+        401 | 403 => Cause::Refused(refusal(answer)),
+        404 if says(answer, HOST_UNKNOWN) => Cause::HostUnknown,
+        404 => Cause::NotFound,
+        408 | 429 | 500..=599 => Cause::Unavailable,
+        _ => Cause::Garbage,
     }
+}
 
-    /// What kind of failure it is, and the whole story of it.
-    pub(in crate::connector) fn failure(&self, door: Door, url: &Url, now: Timestamp) -> Failure {
-        let text = format!(
-            "{} at `{url}`: HTTP {}, request-id: {}, cf-ray: {}, body: {}",
-            door.what(),
-            self.status,
-            self.header(&["x-request-id", "x-oai-request-id"]),
-            self.header(&["cf-ray"]),
-            preview(&self.body),
-        );
-        Failure {
-            cause: self.cause(),
-            text: text.into(),
-            retry_after: self.retry_after(now),
-        }
+/// What one of our own relays says.
+fn refusal(answer: &Answer) -> Option<RefusalKind> {
+    #[derive(Deserialize)]
+    struct Problem<'a> {
+        #[serde(borrow)]
+        code: &'a str,
     }
+    if says(answer, HOST_REVOKED) {
+        return Some(RefusalKind::Revoked);
+    }
+    let problem: Problem<'_> = serde_json::from_slice(answer.whole()).ok()?;
+    RefusalKind::named(problem.code)
+}
 
-    fn cause(&self) -> Cause {
-        match self.status {
-            401 | 403 => Cause::Refused(self.refusal()),
-            404 if self.says(HOST_UNKNOWN) => Cause::HostUnknown,
-            404 => Cause::NotFound,
-            408 | 429 | 500..=599 => Cause::Unavailable,
-            _ => Cause::Garbage,
-        }
+/// Whether it is JSON with this detail, and no other.
+fn says(answer: &Answer, detail: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Detail {
+        detail: Box<str>,
     }
+    serde_json::from_slice(answer.whole()).is_ok_and(|body: Detail| *body.detail == *detail)
+}
 
-    /// What one of our own relays says.
-    fn refusal(&self) -> Option<RefusalKind> {
-        #[derive(Deserialize)]
-        struct Problem<'a> {
-            #[serde(borrow)]
-            code: &'a str,
-        }
-        if self.says(HOST_REVOKED) {
-            return Some(RefusalKind::Revoked);
-        }
-        let problem: Problem<'_> = serde_json::from_slice(&self.body).ok()?;
-        RefusalKind::named(problem.code)
-    }
-
-    /// Whether it is JSON with this detail, and no other.
-    fn says(&self, detail: &str) -> bool {
-        #[derive(Deserialize)]
-        struct Detail {
-            detail: Box<str>,
-        }
-        serde_json::from_slice(&self.body).is_ok_and(|body: Detail| *body.detail == *detail)
-    }
-
-    /// `Retry-After`: seconds, or a date (RFC 9110, 10.2.3).
-    fn retry_after(&self, now: Timestamp) -> Option<Duration> {
-        let value = self.headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-        if let Ok(seconds) = value.parse() {
-            return Some(Duration::from_secs(seconds));
-        }
-        let date = httpdate::parse_http_date(value).ok()?;
-        let since_epoch = date.duration_since(std::time::UNIX_EPOCH).ok()?;
-        Some(Timestamp::EPOCH.after(since_epoch).since(now))
-    }
-
-    fn header(&self, names: &[&str]) -> &str {
-        names
-            .iter()
-            .find_map(|name| self.headers.get(*name)?.to_str().ok())
-            .unwrap_or("<none>")
-    }
+fn header<'a>(answer: &'a Answer, names: &[&str]) -> &'a str {
+    names
+        .iter()
+        .find_map(|name| answer.headers.get(*name)?.to_str().ok())
+        .unwrap_or("<none>")
 }
 
 /// As much of a body as may be told, without what is secret.
@@ -273,25 +247,24 @@ mod tests {
             (302, "", Cause::Garbage),
             (418, "", Cause::Garbage),
         ] {
-            assert_eq!(answer(status, &[], body).cause(), cause, "{status} {body}");
+            assert_eq!(
+                super::cause(&answer(status, &[], body)),
+                cause,
+                "{status} {body}"
+            );
         }
     }
 
     #[test]
-    fn retry_after_is_seconds_or_a_date() {
-        let now = Timestamp::from_secs(784_111_777);
-        for (value, expected) in [
-            ("4", Some(4)),
-            (" 40 ", Some(40)),
-            ("Sun, 06 Nov 1994 08:50:37 GMT", Some(60)),
-            ("Sun, 06 Nov 1994 08:49:00 GMT", Some(0)),
-            ("-1", None),
-            ("soon", None),
-        ] {
-            let answer = answer(429, &[("retry-after", value)], "");
-            let expected = expected.map(Duration::from_secs);
-            assert_eq!(answer.retry_after(now), expected, "{value}");
-        }
+    fn half_an_answer_is_none() {
+        let whole = answer(404, &[], r#"{"detail":"Remote app server not found"}"#);
+        let broken = Answer {
+            extent: Extent::BrokenOff,
+            ..whole
+        };
+        let failure = failure(&broken);
+        assert_eq!(failure.cause, Cause::Unavailable);
+        assert!(failure.text.ends_with("its answer broke off"));
     }
 
     #[test]
@@ -323,11 +296,11 @@ mod tests {
 
     fn failure(answer: &Answer) -> Failure {
         let url = Url::parse("https://relay.example/enroll").unwrap();
-        answer.failure(Door::Enrol, &url, Timestamp::EPOCH)
+        Door::Enrol.refused(&url, answer, Timestamp::EPOCH)
     }
 
-    fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Answer {
-        let mut map = HeaderMap::new();
+    fn answer(status: u16, headers: &[(&str, &str)], body: &'static str) -> Answer {
+        let mut map = http::HeaderMap::new();
         for (name, value) in headers {
             map.insert(
                 http::HeaderName::from_bytes(name.as_bytes()).unwrap(),
@@ -335,9 +308,10 @@ mod tests {
             );
         }
         Answer {
-            status,
+            status: http::StatusCode::from_u16(status).unwrap(),
             headers: map,
             body: body.into(),
+            extent: Extent::Whole,
         }
     }
 }

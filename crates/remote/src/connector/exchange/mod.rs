@@ -4,13 +4,17 @@ mod answer;
 mod rfc3339;
 
 use std::sync::Arc;
-use std::time::Duration;
 
+use bytes::Bytes;
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, USER_AGENT};
+use http::{HeaderValue, Method, Request};
 use portcullis_boundary::clock::Timestamp;
-use reqwest::{Client, Url, redirect};
+use portcullis_client::connect::{Answer, Bounds, Dialer, Extent};
 use serde::{Deserialize, Serialize};
+use url::Url;
 
-pub(super) use self::answer::{Answer, Door, MOST_BYTES};
+pub(super) use self::answer::Door;
+use super::bearer::bearer;
 use super::config::{ConnectorConfig, Host};
 use super::credential::Credential;
 use super::enrolment::{Enrolment, Grant, RoadToken};
@@ -21,9 +25,9 @@ use super::relay_url::RelayUrl;
 /// answered it yet.
 #[derive(Clone, Debug)]
 pub(super) struct Exchange {
-    client: Client,
+    dialer: Dialer,
     host: Arc<Host>,
-    timeout: Duration,
+    bounds: Bounds,
 }
 
 #[derive(Serialize)]
@@ -51,30 +55,12 @@ struct Given {
 }
 
 impl Exchange {
-    /// # Errors
-    ///
-    /// The reason why TLS cannot be set up.
-    pub(super) fn new(config: &ConnectorConfig) -> Result<Self, Box<str>> {
-        let mut builder = Client::builder()
-            .user_agent(format!(
-                "portcullis/{} ({}; {})",
-                config.host.version,
-                std::env::consts::OS,
-                std::env::consts::ARCH
-            ))
-            .redirect(redirect::Policy::none())
-            .no_proxy()
-            .referer(false)
-            // Requests are minutes apart, and a host that is quiet has no sockets but its road.
-            .pool_max_idle_per_host(0);
-        if let Some(tls) = &config.tls {
-            builder = builder.tls_backend_preconfigured(rustls::ClientConfig::clone(tls));
-        }
-        Ok(Self {
-            client: builder.build().map_err(|error| error.to_string())?,
+    pub(super) fn new(config: &ConnectorConfig) -> Self {
+        Self {
+            dialer: config.dialer.clone(),
             host: Arc::new(config.host.clone()),
-            timeout: config.times.exchange_timeout,
-        })
+            bounds: Bounds::within(config.times.exchange_timeout),
+        }
     }
 
     /// Enrols this host.
@@ -134,45 +120,50 @@ impl Exchange {
         now: Timestamp,
     ) -> Result<Grant, Failure> {
         let body = serde_json::to_vec(body).expect("strings make JSON");
-        let mut request = self
-            .client
-            .post(url.clone())
-            .bearer_auth(credential.expose())
-            .header("content-type", "application/json")
-            .header("originator", "portcullis")
-            .header("x-codex-installation-id", &*self.host.installation_id)
-            .body(body);
-        if !account.is_empty() {
-            request = request.header("chatgpt-account-id", account);
-        }
-        let exchange = async {
-            let response = request.send().await.map_err(|error| because(&error))?;
-            Answer::of_response(response)
-                .await
-                .map_err(|error| because(&error))
-        };
-        let answer = match tokio::time::timeout(self.timeout, exchange).await {
-            Ok(answer) => answer.map_err(|reason| door.unavailable(&url, &reason))?,
-            Err(_) => {
-                let reason = format!("no answer within {} s", self.timeout.as_secs());
-                return Err(door.unavailable(&url, &reason));
-            }
-        };
-        if !(200..300).contains(&answer.status) {
-            return Err(answer.failure(door, &url, now));
+        let mut question = Request::new(Bytes::from(body));
+        *question.method_mut() = Method::POST;
+        *question.headers_mut() = self
+            .headers(credential, account)
+            .map_err(|name| door.unavailable(&url, &format!("{name} is no header")))?;
+        let address = door.address(&url)?;
+        let answer = self.dialer.ask(&address, question, self.bounds).await;
+        let answer = answer.map_err(|error| door.unavailable(&url, &error))?;
+        if !answer.status.is_success() || answer.extent == Extent::BrokenOff {
+            return Err(door.refused(&url, &answer, now));
         }
         grant(&answer).map_err(|reason| {
-            let mut failure = answer.failure(door, &url, now);
+            let mut failure = door.refused(&url, &answer, now);
             failure.cause = Cause::Garbage;
             failure.text = format!("{}: {reason}", failure.text).into();
             failure
         })
     }
+
+    /// What goes with every request, or what of it a header cannot hold.
+    fn headers(&self, credential: &Credential, account: &str) -> Result<HeaderMap, &'static str> {
+        let agent = self.host.agent();
+        let account = Some(("chatgpt-account-id", account)).filter(|_| !account.is_empty());
+        let fields = [
+            (ACCEPT.as_str(), "*/*"),
+            (CONTENT_TYPE.as_str(), "application/json"),
+            (USER_AGENT.as_str(), &*agent),
+            ("originator", "portcullis"),
+            ("x-codex-installation-id", &self.host.installation_id),
+        ];
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields.into_iter().chain(account) {
+            let value = HeaderValue::from_str(value).map_err(|_| name)?;
+            headers.insert(HeaderName::from_static(name), value);
+        }
+        let bearer = bearer(credential.expose()).ok_or(AUTHORIZATION.as_str())?;
+        headers.insert(AUTHORIZATION, bearer);
+        Ok(headers)
+    }
 }
 
 fn grant(answer: &Answer) -> Result<Grant, Box<str>> {
     // What serde says of a body may quote it.
-    let given: Given = serde_json::from_slice(&answer.body)
+    let given: Given = serde_json::from_slice(answer.whole())
         .map_err(|error| format!("not the expected JSON, at column {}", error.column()))?;
     let expires = rfc3339::parse(&given.expires_at).ok_or("`expires_at` is no time of RFC 3339")?;
     for (name, text) in [
@@ -189,13 +180,4 @@ fn grant(answer: &Answer) -> Result<Grant, Box<str>> {
         enrolment: Enrolment::new(given.server_id, given.environment_id),
         token: RoadToken::new(given.remote_control_token, expires),
     })
-}
-
-/// What went wrong with a request, down to its cause, without the URL, which stands before it.
-fn because(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    cause.to_string()
 }

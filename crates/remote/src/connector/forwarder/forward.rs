@@ -13,14 +13,16 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use reqwest::{Client, Url, redirect};
-use tokio::io::copy_bidirectional;
+use portcullis_client::Address;
+use portcullis_client::connect::{Answer, Bounds, Extent, Switched, Upgraded};
+use tokio::io::{AsyncWriteExt, copy_bidirectional};
 use tokio::time::timeout;
+use url::Url;
 
 use super::ForwarderConfig;
 use super::request::{Route, route};
+use crate::connector::bearer::bearer;
 use crate::connector::credential::DynCredentialSource;
-use crate::connector::handshake::{self, Upgraded};
 
 pub(super) type Body = Full<Bytes>;
 
@@ -30,7 +32,6 @@ pub(super) type Road = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// Passes requests on.
 pub(super) struct Forward {
     config: ForwarderConfig,
-    client: Client,
     credentials: Arc<dyn DynCredentialSource>,
 }
 
@@ -38,24 +39,14 @@ pub(super) struct Forward {
 type Refused = Box<Response<Body>>;
 
 impl Forward {
-    pub(super) fn new(
+    pub(super) const fn new(
         config: ForwarderConfig,
         credentials: Arc<dyn DynCredentialSource>,
-    ) -> Result<Self, Box<str>> {
-        let mut builder = Client::builder()
-            .redirect(redirect::Policy::none())
-            .no_proxy()
-            .referer(false)
-            .pool_max_idle_per_host(0)
-            .timeout(config.timeout);
-        if let Some(tls) = &config.tls {
-            builder = builder.tls_backend_preconfigured(rustls::ClientConfig::clone(tls));
-        }
-        Ok(Self {
-            client: builder.build().map_err(|error| error.to_string())?,
+    ) -> Self {
+        Self {
             config,
             credentials,
-        })
+        }
     }
 
     pub(super) fn path(&self) -> &str {
@@ -96,34 +87,13 @@ impl Forward {
         .map_err(|_| told(StatusCode::REQUEST_TIMEOUT, "The request did not end"))?
         .map_err(|_| told(StatusCode::PAYLOAD_TOO_LARGE, "The request is too large"))?
         .to_bytes();
-        let url = self.url(path)?;
-        let sent = self
-            .client
-            .request(head.method, url)
-            .headers(headers)
-            .body(body);
-        let mut response = sent
-            .send()
-            .await
-            .map_err(|error| away(&error.without_url()))?;
-        let mut body = Vec::new();
-        while let Some(chunk) = response
-            .chunk()
-            .await
-            .map_err(|error| away(&error.without_url()))?
-        {
-            if chunk.len() > MOST_ANSWERED - body.len() {
-                return Err(told(
-                    StatusCode::BAD_GATEWAY,
-                    "The relay's answer is too large",
-                ));
-            }
-            body.extend_from_slice(&chunk);
-        }
-        let mut answer = Response::new(Full::new(Bytes::from(body)));
-        *answer.status_mut() = response.status();
-        *answer.headers_mut() = answered(response.headers());
-        Ok(answer)
+        let mut question = Request::new(body);
+        *question.method_mut() = head.method;
+        *question.headers_mut() = headers;
+        let address = address(&self.below(path))?;
+        let dialer = &self.config.dialer;
+        let answer = dialer.ask(&address, question, self.bounds()).await;
+        told_on(answer.map_err(|error| away(&error))?)
     }
 
     async fn road(
@@ -137,32 +107,33 @@ impl Forward {
                 headers.insert(HeaderName::from_static(name), value.clone());
             }
         }
-        let url = self.config.relay.road();
-        let dialled = handshake::dial(&url, self.config.tls.as_ref(), headers);
-        let (head, upgraded) = match timeout(self.config.timeout, dialled).await {
-            Ok(Ok(Upgraded::Open(head, upgraded))) => (head, upgraded),
-            Ok(Ok(Upgraded::Refused(refused))) => {
-                let mut answer = Response::new(Full::new(Bytes::from(refused.body)));
-                *answer.status_mut() = StatusCode::from_u16(refused.status)
-                    .map_err(|_| told(StatusCode::BAD_GATEWAY, "The relay's status is none"))?;
-                *answer.headers_mut() = answered(&refused.headers);
-                return Ok(answer);
-            }
-            Ok(Err(reason)) => return Err(away(&reason)),
-            Err(_) => return Err(away(&"it did not answer in time")),
+        let address = address(&self.config.relay.road())?;
+        let dialer = &self.config.dialer;
+        let dialled = dialer.upgrade(&address, headers, self.bounds()).await;
+        let Switched {
+            headers,
+            stream: mut theirs,
+            early,
+        } = match dialled.map_err(|error| away(&error))? {
+            Upgraded::Switched(switched) => switched,
+            Upgraded::Answered(answer) => return told_on(answer),
         };
         let ours: OnUpgrade = hyper::upgrade::on(&mut request);
         spawn(Box::pin(async move {
             let Ok(ours) = ours.await else {
                 return;
             };
-            let (mut ours, mut theirs) = (TokioIo::new(ours), TokioIo::new(upgraded));
+            let mut ours = TokioIo::new(ours);
+            let copied = async {
+                ours.write_all(&early).await?;
+                copy_bidirectional(&mut ours, &mut theirs).await
+            };
             // Whichever end is cut, the other is as well.
-            let _: std::io::Result<(u64, u64)> = copy_bidirectional(&mut ours, &mut theirs).await;
+            let _: std::io::Result<(u64, u64)> = copied.await;
         }));
         let mut answer = Response::new(Full::default());
         *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-        *answer.headers_mut() = head;
+        *answer.headers_mut() = headers;
         Ok(answer)
     }
 
@@ -175,9 +146,8 @@ impl Forward {
             Ok(Err(error)) => return Err(away(&error)),
             Err(_) => return Err(away(&"the credential cannot be read in time")),
         };
-        let bearer = HeaderValue::try_from(format!("Bearer {}", credential.expose()));
-        let mut bearer = bearer.map_err(|_| away(&"the credential is none for a header"))?;
-        bearer.set_sensitive(true);
+        let bearer = bearer(credential.expose());
+        let bearer = bearer.ok_or_else(|| away(&"the credential is none for a header"))?;
         headers.insert(AUTHORIZATION, bearer);
         headers.remove(ACCOUNT);
         if let Some(account) = credential.account() {
@@ -188,12 +158,36 @@ impl Forward {
         Ok(())
     }
 
-    fn url(&self, path: &str) -> Result<Url, Refused> {
+    const fn bounds(&self) -> Bounds {
+        Bounds::within(self.config.timeout).with_body(MOST_ANSWERED)
+    }
+
+    fn below(&self, path: &str) -> Url {
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
         let mut url = self.config.relay.below(path);
         url.set_query(Some(query).filter(|query| !query.is_empty()));
-        Ok(url)
+        url
     }
+}
+
+fn address(url: &Url) -> Result<Address, Refused> {
+    Address::parse(url.as_str()).map_err(|error| away(&error))
+}
+
+/// What the relay answered, as the host is told it.
+fn told_on(answer: Answer) -> Result<Response<Body>, Refused> {
+    match answer.extent {
+        Extent::Whole => {}
+        Extent::TooLarge => {
+            let text = "The relay's answer is too large";
+            return Err(told(StatusCode::BAD_GATEWAY, text));
+        }
+        Extent::BrokenOff => return Err(away(&"its answer broke off")),
+    }
+    let mut response = Response::new(Full::new(answer.body));
+    *response.status_mut() = answer.status;
+    *response.headers_mut() = answered(&answer.headers);
+    Ok(response)
 }
 
 /// What a host says about itself; its cookies, and what belongs to its connection, stay here.

@@ -29,6 +29,7 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use portcullis_client::connect::Dialer;
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -47,8 +48,8 @@ pub struct ForwarderConfig {
     pub relay: RelayUrl,
     /// The port on 127.0.0.1. 0: any that is free.
     pub port: u16,
-    /// How TLS is spoken with the relay. Without it, `https` cannot be dialled. None.
-    pub tls: Option<Arc<rustls::ClientConfig>>,
+    /// How the relay is reached.
+    pub dialer: Dialer,
     /// How long the relay may take over a request or a handshake. 30 seconds.
     pub timeout: Duration,
     /// How many connections there are at once. 64.
@@ -63,9 +64,6 @@ pub enum ForwarderError {
     /// The secret path is one that can be guessed, or cannot stand in a URL.
     #[error("the secret path needs 16 characters or more, of letters, digits, `-` and `_`")]
     Path,
-    /// TLS cannot be set up.
-    #[error("TLS cannot be set up: {0}")]
-    Tls(Box<str>),
     /// The port cannot be had.
     #[error("127.0.0.1:{port} cannot be had: {error}")]
     Port {
@@ -77,13 +75,17 @@ pub enum ForwarderError {
 }
 
 impl ForwarderConfig {
-    /// Forwards what comes below `/path/` to `relay`. The path is a secret; it should stay the same from
-    /// one start to the next, for hosts know the relay by the whole URL.
+    /// Forwards what comes below `/path/` to `relay`, which is reached by `dialer`. The path is a secret; it
+    /// should stay the same from one start to the next, for hosts know the relay by the whole URL.
     ///
     /// # Errors
     ///
     /// [`ForwarderError::Path`].
-    pub fn new(relay: RelayUrl, path: impl Into<Box<str>>) -> Result<Self, ForwarderError> {
+    pub fn new(
+        relay: RelayUrl,
+        path: impl Into<Box<str>>,
+        dialer: Dialer,
+    ) -> Result<Self, ForwarderError> {
         let path = path.into();
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
         if path.len() < SHORTEST_PATH || !path.bytes().all(is_plain) {
@@ -92,7 +94,7 @@ impl ForwarderConfig {
         Ok(Self {
             relay,
             port: 0,
-            tls: None,
+            dialer,
             timeout: Duration::from_secs(30),
             connections: 64,
             path,
@@ -114,7 +116,7 @@ impl Forwarder {
     ///
     /// # Errors
     ///
-    /// [`ForwarderError::Port`] and [`ForwarderError::Tls`].
+    /// [`ForwarderError::Port`].
     pub async fn bind(
         config: ForwarderConfig,
         credentials: impl CredentialSource,
@@ -130,11 +132,10 @@ impl Forwarder {
             .map_err(|error| ForwarderError::Port { port, error })?;
         let places = Arc::new(Semaphore::new(config.connections));
         let credentials: Arc<dyn DynCredentialSource> = Arc::new(credentials);
-        let forward = Forward::new(config, credentials).map_err(ForwarderError::Tls)?;
         Ok(Self {
             listener,
             address,
-            forward: Arc::new(forward),
+            forward: Arc::new(Forward::new(config, credentials)),
             places,
         })
     }

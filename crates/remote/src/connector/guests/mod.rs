@@ -38,7 +38,7 @@ use tokio_util::task::TaskTracker;
 use self::overload::{Budget, overloaded};
 use self::task::{Queued, Said, Task, Voice, What};
 pub use self::upstream::{Upstream, UpstreamError};
-use super::config::GuestLimits;
+use super::config::{ConnectorConfig, GuestLimits};
 use crate::wire::{ClientEnvelope, Key, Message, Status, Unsendable, Version, host};
 
 /// All guests of a connector.
@@ -69,7 +69,8 @@ struct Live {
 }
 
 impl Guests {
-    pub(super) fn new(upstream: Upstream, limits: GuestLimits, tasks: TaskTracker) -> Self {
+    pub(super) fn new(upstream: Upstream, config: &ConnectorConfig, tasks: TaskTracker) -> Self {
+        let limits = config.limits;
         let (to_said, said) = mpsc::channel(limits.outbound.max(1));
         Self {
             inbound: host::Inbound::default(),
@@ -78,7 +79,7 @@ impl Guests {
             owed: VecDeque::new(),
             said,
             to_said,
-            upstream: Arc::new(upstream),
+            upstream: Arc::new(upstream.or_reached_by(&config.dialer)),
             limits,
             budget: Budget::new(limits.inbound_bytes),
             tasks,

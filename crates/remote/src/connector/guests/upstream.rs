@@ -2,18 +2,16 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
-use std::sync::Arc;
 
-use reqwest::Url;
+use portcullis_client::Address;
+use portcullis_client::connect::{Dialer, Unreachable};
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
-use tokio::net::UnixStream;
+use url::Url;
 
 use super::lines::{self, LineReader, LineWriter};
 use super::websocket::{self, SocketReader, SocketWriter};
 use crate::connector::config::GuestLimits;
-use crate::connector::dial::dial;
 use crate::wire::Message;
 
 /// The service that guests are connected to, each by a connection or a process of its own.
@@ -21,13 +19,12 @@ use crate::wire::Message;
 pub struct Upstream {
     place: Place,
     bearer: Option<SecretString>,
-    tls: Option<Arc<rustls::ClientConfig>>,
+    dialer: Option<Dialer>,
 }
 
 #[derive(Clone)]
 enum Place {
-    Socket(Url),
-    Unix(PathBuf),
+    Socket(Address),
     Command(Box<str>),
 }
 
@@ -41,7 +38,10 @@ pub enum UpstreamError {
     /// It did not open in time.
     #[error("the upstream did not open in time")]
     Timeout,
-    /// It cannot be reached, or was lost.
+    /// It cannot be reached.
+    #[error("the upstream cannot be reached: {0}")]
+    Unreachable(#[from] Unreachable),
+    /// It was lost, or cannot be started.
     #[error("the upstream was lost: {0}")]
     Io(#[from] io::Error),
     /// It is no WebSocket, or broke its rules.
@@ -62,29 +62,15 @@ impl Upstream {
     ///
     /// [`UpstreamError::Malformed`] when it names none.
     pub fn parse(text: &str) -> Result<Self, UpstreamError> {
-        let place = if let Some(command) = text.strip_prefix("stdio:") {
-            Place::Command(command.trim().into())
-        } else if let Some(path) = text.strip_prefix("unix:") {
-            Place::Unix(path.trim_start_matches("//").into())
-        } else {
-            let url = Url::parse(text).map_err(|_| UpstreamError::Malformed)?;
-            if !matches!(url.scheme(), "ws" | "wss") || url.host_str().is_none() {
-                return Err(UpstreamError::Malformed);
-            }
-            Place::Socket(url)
+        let place = match text.strip_prefix("stdio:").map(str::trim) {
+            Some("") => return Err(UpstreamError::Malformed),
+            Some(command) => Place::Command(command.into()),
+            None => Place::Socket(address(text).ok_or(UpstreamError::Malformed)?),
         };
-        let is_empty = match &place {
-            Place::Command(command) => command.is_empty(),
-            Place::Unix(path) => path.as_os_str().is_empty(),
-            Place::Socket(_) => false,
-        };
-        if is_empty {
-            return Err(UpstreamError::Malformed);
-        }
         Ok(Self {
             place,
             bearer: None,
-            tls: None,
+            dialer: None,
         })
     }
 
@@ -95,10 +81,17 @@ impl Upstream {
         self
     }
 
-    /// The same, with which TLS is spoken so. Without it `wss` cannot be dialled.
+    /// The same, reached by `dialer` and not as the connector reaches its relay: a service of the house
+    /// has other authorities, and no proxy before it.
     #[must_use]
-    pub fn with_tls(mut self, tls: Arc<rustls::ClientConfig>) -> Self {
-        self.tls = Some(tls);
+    pub fn with_dialer(mut self, dialer: Dialer) -> Self {
+        self.dialer = Some(dialer);
+        self
+    }
+
+    /// The same, reached by `dialer` if it has none of its own.
+    pub(super) fn or_reached_by(mut self, dialer: &Dialer) -> Self {
+        self.dialer.get_or_insert_with(|| dialer.clone());
         self
     }
 
@@ -107,20 +100,14 @@ impl Upstream {
         &self,
         limits: &GuestLimits,
     ) -> Result<(Reader, Writer), UpstreamError> {
-        let bearer = self.bearer.as_ref().map(ExposeSecret::expose_secret);
-        match &self.place {
-            Place::Socket(url) => {
-                let io = dial(url, self.tls.as_ref()).await?;
-                let (reader, writer) = websocket::open(io, url.as_str(), bearer, limits).await?;
+        match (&self.place, &self.dialer) {
+            (Place::Socket(address), Some(dialer)) => {
+                let bearer = self.bearer.as_ref().map(ExposeSecret::expose_secret);
+                let (reader, writer) = websocket::open(dialer, address, bearer, limits).await?;
                 Ok((Reader::Socket(reader), Writer::Socket(writer)))
             }
-            Place::Unix(path) => {
-                let io = Box::new(UnixStream::connect(path).await?);
-                let url = "ws://localhost/";
-                let (reader, writer) = websocket::open(io, url, bearer, limits).await?;
-                Ok((Reader::Socket(reader), Writer::Socket(writer)))
-            }
-            Place::Command(command) => {
+            (Place::Socket(_), None) => Err(io::Error::from(io::ErrorKind::NotConnected).into()),
+            (Place::Command(command), _) => {
                 let (reader, writer) = lines::open(command, limits)?;
                 Ok((Reader::Lines(Box::new(reader)), Writer::Lines(writer)))
             }
@@ -128,17 +115,21 @@ impl Upstream {
     }
 }
 
+/// Where a WebSocket is.
+fn address(text: &str) -> Option<Address> {
+    if text.starts_with("unix:") {
+        return Address::parse(text).ok();
+    }
+    // A URL may have a host in any script; an address has it as it goes over the wire.
+    let url = Url::parse(text).ok()?;
+    let is_socket = matches!(url.scheme(), "ws" | "wss");
+    Address::parse(url.as_str()).ok().filter(|_| is_socket)
+}
+
 impl fmt::Debug for Upstream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.place {
-            Place::Socket(url) => {
-                // Some services have a key in the query, or a password before the host.
-                let mut url = url.clone();
-                url.set_query(None);
-                let _: Result<(), ()> = url.set_password(None);
-                f.debug_tuple("Socket").field(&url.as_str()).finish()
-            }
-            Place::Unix(path) => f.debug_tuple("Unix").field(path).finish(),
+            Place::Socket(address) => f.debug_tuple("Socket").field(&address.to_string()).finish(),
             Place::Command(_) => f.debug_tuple("Command").finish_non_exhaustive(),
         }
     }
@@ -195,8 +186,12 @@ mod tests {
                 "Socket(\"ws://127.0.0.1:9/x\")",
             ),
             ("wss://agent.example", "Socket(\"wss://agent.example/\")"),
-            ("unix:/run/agent.sock", "Unix(\"/run/agent.sock\")"),
-            ("unix:///run/agent.sock", "Unix(\"/run/agent.sock\")"),
+            ("unix:/run/agent.sock", "Socket(\"unix:/run/agent.sock\")"),
+            ("unix:///run/agent.sock", "Socket(\"unix:/run/agent.sock\")"),
+            (
+                "wss://b\u{fc}ro.example/",
+                "Socket(\"wss://xn--bro-hoa.example/\")",
+            ),
             ("stdio: codex app-server", "Command(..)"),
         ] {
             assert_eq!(format!("{:?}", Upstream::parse(text).unwrap()), debug);
@@ -208,6 +203,7 @@ mod tests {
             "stdio: ",
             "unix:",
             "ws:",
+            "wss://ada:s3cr3t@agent.example",
         ] {
             let error = Upstream::parse(text).unwrap_err();
             assert!(matches!(error, UpstreamError::Malformed), "{text}");

@@ -2,41 +2,57 @@
 
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
-use http::HeaderValue;
+use http::HeaderMap;
 use http::header::AUTHORIZATION;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use portcullis_client::Address;
+use portcullis_client::connect::{Bounds, Dialer, Handshake, Stream, Switched, Upgraded};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message as Frame};
-use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use super::upstream::UpstreamError;
+use crate::connector::bearer::bearer;
 use crate::connector::config::GuestLimits;
-use crate::connector::dial::Io;
 use crate::wire::Message;
 
-type Socket = WebSocketStream<Box<dyn Io>>;
+type Socket = WebSocketStream<Stream>;
 
 pub(super) struct SocketReader(SplitStream<Socket>);
 
 pub(super) struct SocketWriter(SplitSink<Socket, Frame>);
 
+/// Opens a WebSocket at `address`. Cancel-safe.
 pub(super) async fn open(
-    io: Box<dyn Io>,
-    url: &str,
-    bearer: Option<&str>,
+    dialer: &Dialer,
+    address: &Address,
+    token: Option<&str>,
     limits: &GuestLimits,
 ) -> Result<(SocketReader, SocketWriter), UpstreamError> {
-    let mut request = url.into_client_request()?;
-    if let Some(token) = bearer {
-        let mut value = HeaderValue::try_from(format!("Bearer {token}"))
-            .map_err(|_| UpstreamError::WebSocket("its bearer is no header".into()))?;
-        value.set_sensitive(true);
-        request.headers_mut().insert(AUTHORIZATION, value);
+    let bad = |why: &str| UpstreamError::WebSocket(why.into());
+    let mut headers = HeaderMap::new();
+    if let Some(token) = token {
+        let bearer = bearer(token).ok_or_else(|| bad("its bearer is no header"))?;
+        headers.insert(AUTHORIZATION, bearer);
     }
+    let handshake = Handshake::fresh();
+    handshake.write(&mut headers);
+    let bounds = Bounds::within(limits.connect);
+    let Switched {
+        headers,
+        stream,
+        early,
+    } = match dialer.upgrade(address, headers, bounds).await? {
+        Upgraded::Switched(switched) => switched,
+        Upgraded::Answered(answer) => return Err(bad(&format!("it answers {}", answer.status))),
+    };
+    handshake.check(&headers).map_err(bad)?;
     let config = WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER)
         .max_message_size(Some(limits.message))
         .max_frame_size(Some(limits.message));
-    let (socket, _) = client_async_with_config(request, io, Some(config)).await?;
+    let early = early.to_vec();
+    let socket =
+        WebSocketStream::from_partially_read(stream, early, Role::Client, Some(config)).await;
     let (writer, reader) = socket.split();
     Ok((SocketReader(reader), SocketWriter(writer)))
 }
@@ -79,10 +95,10 @@ impl From<Error> for UpstreamError {
     fn from(error: Error) -> Self {
         match error {
             Error::Io(error) => Self::Io(error),
-            Error::Http(response) => {
-                Self::WebSocket(format!("it answers {}", response.status()).into())
-            }
             other => Self::WebSocket(other.to_string().into()),
         }
     }
 }
+
+/// Each guest has one of its own, and most rest; a larger message grows it.
+const READ_BUFFER: usize = 32 * 1024;

@@ -120,6 +120,10 @@ impl Backend {
         }
     }
 
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     pub(crate) fn url(&self) -> String {
         format!("http://{}/backend-api", self.address)
     }

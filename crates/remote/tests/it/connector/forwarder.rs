@@ -11,7 +11,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use super::backend::{Backend, DEADLINE, Door};
-use super::host::{Running, Setup, Vault, credential};
+use super::host::{Running, Setup, Vault, credential, plain_dialer};
 
 const SECRET: &str = "0123456789abcdef";
 
@@ -128,7 +128,7 @@ async fn a_path_that_can_be_guessed_is_none() {
         "0123456789abcde\u{e9}",
     ] {
         let relay = RelayUrl::parse(&backend.url()).unwrap();
-        let error = ForwarderConfig::new(relay, path).unwrap_err();
+        let error = ForwarderConfig::new(relay, path, plain_dialer()).unwrap_err();
         assert!(matches!(error, ForwarderError::Path), "{path}");
     }
 }
@@ -142,7 +142,7 @@ struct Opened {
 
 async fn open(backend: &Backend, vault: &Vault) -> Opened {
     let relay = RelayUrl::parse(&backend.url()).expect("a relay");
-    let config = ForwarderConfig::new(relay, SECRET).expect("a path");
+    let config = ForwarderConfig::new(relay, SECRET, plain_dialer()).expect("a path");
     let forwarder = Forwarder::bind(config, vault.clone())
         .await
         .expect("a port");

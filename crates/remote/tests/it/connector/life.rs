@@ -109,8 +109,7 @@ async fn a_connector_that_nobody_holds_goes_on() {
         Vault::of("good"),
         setup.enrolments,
         setup.upstream,
-    )
-    .unwrap();
+    );
     drop(handle);
     let run = connector.run();
     tokio::select! {

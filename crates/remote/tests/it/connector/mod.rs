@@ -9,3 +9,4 @@ mod handshake;
 mod host;
 mod life;
 mod relay;
+mod way_out;

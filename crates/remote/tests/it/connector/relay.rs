@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::TaskTracker;
 
 use super::backend::DEADLINE;
-use super::host::Vault;
+use super::host::{Vault, plain_dialer};
 use crate::support::{Served, Server, TestGuest, until};
 
 #[tokio::test]
@@ -218,14 +218,13 @@ fn dial_before(server: &Served, vault: &Vault, upstream: &str) -> ConnectorHandl
 
 fn dial_at(relay: SocketAddr, vault: &Vault, upstream: &str) -> ConnectorHandle {
     let url = format!("http://{relay}/");
-    let mut config = ConnectorConfig::new(url, Host::new("vm", "0aa3"));
+    let mut config = ConnectorConfig::new(url, Host::new("vm", "0aa3"), plain_dialer());
     config.account = AccountRule::Unnamed;
     config.times.first_backoff = Duration::from_millis(40);
     config.times.max_backoff = Duration::from_millis(200);
     let upstream = Upstream::parse(upstream).expect("an upstream");
-    let (connector, handle) =
-        Connector::new(config, vault.clone(), MemoryEnrolments::new(), upstream)
-            .expect("no TLS is asked for");
+    let enrolments = MemoryEnrolments::new();
+    let (connector, handle) = Connector::new(config, vault.clone(), enrolments, upstream);
     TaskTracker::new().spawn(connector.run());
     handle
 }

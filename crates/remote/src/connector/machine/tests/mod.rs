@@ -15,6 +15,7 @@ use crate::connector::config::{ConnectorConfig, Host, Startup};
 use crate::connector::credential::{Credential, CredentialError};
 use crate::connector::enrolment::{Enrolment, Grant, RoadToken};
 use crate::connector::problem::ProblemKind;
+use crate::connector::tests::plain_dialer;
 
 /// A machine, and the time in which it lives.
 struct Bench {
@@ -29,7 +30,7 @@ impl Bench {
 
     fn with(startup: Startup, change: impl FnOnce(&mut ConnectorConfig)) -> Self {
         let host = Host::new("vm", "0aa3");
-        let mut config = ConnectorConfig::new("https://relay.example/", host);
+        let mut config = ConnectorConfig::new("https://relay.example/", host, plain_dialer());
         config.startup = startup;
         change(&mut config);
         Self {

@@ -10,6 +10,7 @@ use super::relay::Relay;
 use crate::connector::config::{ConnectorConfig, Host as HostName, Startup};
 use crate::connector::credential::CredentialError;
 use crate::connector::machine::{Chance, Event as Told, Now, State};
+use crate::connector::tests::plain_dialer;
 
 pub(super) struct World {
     pub(super) chance: Chance,
@@ -36,7 +37,8 @@ const CALM: u64 = 160_000;
 
 impl World {
     pub(super) fn new(seed: u64) -> Self {
-        let mut config = ConnectorConfig::new("https://relay.example", HostName::new("vm", "0aa3"));
+        let host = HostName::new("vm", "0aa3");
+        let mut config = ConnectorConfig::new("https://relay.example", host, plain_dialer());
         config.startup = Startup::AllowRecoverable;
         let mut chance = Chance::new(seed);
         Self {
