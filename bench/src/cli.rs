@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::across::AcrossOptions;
+use crate::crowd::CrowdOptions;
 use crate::load::Scenario;
 use crate::responses::{self, ResponsesOptions};
 
@@ -28,6 +29,8 @@ pub(crate) enum Command {
     Inside(InsideOptions),
     /// How quickly an operator's revocation ends a session, at the same gate and at another one.
     Across(AcrossOptions),
+    /// Whether a thousand clients that are cut at one moment come back at one moment.
+    Crowd(CrowdOptions),
     /// Measure the Responses bridge beside others, and print the table.
     Responses(ResponsesOptions),
     /// Serve the upstream of `responses` until standard input ends.

@@ -16,6 +16,7 @@
 
 mod across;
 mod cli;
+mod crowd;
 mod figures;
 mod inside;
 mod load;
@@ -48,6 +49,7 @@ fn main() -> Result<()> {
         Command::Load(options) => load_once(&options),
         Command::Inside(options) => inside::run(&options),
         Command::Across(options) => across::run(&options),
+        Command::Crowd(options) => crowd::run(&options),
         Command::Responses(options) => measure_responses(options),
         Command::ResponsesUpstream(options) => {
             run::raise_file_limit()?;
