@@ -91,9 +91,9 @@ impl Dialer {
         })?;
         let connector = TlsConnector::from(self.tls.0.clone());
         let shaken = connector.connect(name, stream).await;
-        Ok(Box::new(
-            shaken.map_err(|error| Unreachable::passing(Step::Tls, error))?,
-        ))
+        Ok(Box::new(shaken.map_err(|error| {
+            Unreachable::passing(Step::Tls, mistrust(&error))
+        })?))
     }
 }
 
@@ -161,6 +161,18 @@ async fn tunnel(proxy: &Proxy, host: &str, port: u16, end: Instant) -> Result<St
         Ok(Spoken::Switched(..)) => Err(failed(&"it speaks before it is spoken to")),
         Ok(Spoken::Answered(answer)) => Err(refused_by_proxy(answer.status)),
         Err(error) => Err(failed(&error)),
+    }
+}
+
+/// Why TLS was not spoken. What people meet most has words of its own.
+fn mistrust(error: &io::Error) -> String {
+    use rustls::{CertificateError, Error};
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
+    match cause {
+        Some(Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
+            "its certificate is of no authority that is trusted here (UnknownIssuer)".to_owned()
+        }
+        Some(_) | None => error.to_string(),
     }
 }
 

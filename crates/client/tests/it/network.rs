@@ -8,7 +8,7 @@ use portcullis_client::connect::{Dialer, Proxies, Step, Tls};
 use portcullis_client::machine::End;
 use portcullis_client::{Address, Cause, ClientBuilder, State, States};
 use portcullis_gateway::config::ListenAddress;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -127,12 +127,16 @@ async fn tls_is_checked_and_through_a_proxy_too() {
     client.opened().await;
     client.echoes("encrypted").await;
 
-    let stranger = Certificates::new();
+    let stranger = Certificates::named("a stranger");
     let other = Tls::trusting(stranger.authority.as_bytes()).expect("an authority");
     let builder = ClientBuilder::new(address(), Dialer::new(other)).settings(quick());
     let client = builder.start().expect("a client");
     let why = first_failure(&mut client.states()).await;
     assert_eq!((why.step(), why.recovery()), (Step::Tls, Recovery::Retry));
+    assert_eq!(
+        why.to_string(),
+        "TLS fails: its certificate is of no authority that is trusted here (UnknownIssuer)"
+    );
 
     let played = Played::new().await;
     let port = gate
@@ -390,7 +394,12 @@ struct Certificates {
 
 impl Certificates {
     fn new() -> Self {
+        Self::named("the house")
+    }
+
+    fn named(name: &str) -> Self {
         let mut params = CertificateParams::new(Vec::new()).expect("no names");
+        params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().expect("a key");
         let issuer = CertifiedIssuer::self_signed(params, key).expect("an authority");

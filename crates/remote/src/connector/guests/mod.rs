@@ -37,6 +37,7 @@ use tokio_util::task::TaskTracker;
 
 use self::overload::{Budget, overloaded};
 use self::task::{Queued, Said, Task, Voice, What};
+use self::upstream::Opener;
 pub use self::upstream::{Upstream, UpstreamError};
 use super::config::{ConnectorConfig, GuestLimits};
 use crate::wire::{ClientEnvelope, Key, Message, Status, Unsendable, Version, host};
@@ -50,7 +51,7 @@ pub(super) struct Guests {
     owed: VecDeque<(Key, Status)>,
     said: mpsc::Receiver<Said>,
     to_said: mpsc::Sender<Said>,
-    upstream: Arc<Upstream>,
+    upstream: Arc<Opener>,
     limits: GuestLimits,
     budget: Budget,
     tasks: TaskTracker,
@@ -79,7 +80,7 @@ impl Guests {
             owed: VecDeque::new(),
             said,
             to_said,
-            upstream: Arc::new(upstream.or_reached_by(&config.dialer)),
+            upstream: Arc::new(upstream.opener(&config.dialer)),
             limits,
             budget: Budget::new(limits.inbound_bytes),
             tasks,

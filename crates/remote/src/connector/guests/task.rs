@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::overload::Weight;
-use super::upstream::{Reader, Upstream, UpstreamError, Writer};
+use super::upstream::{Opener, Reader, UpstreamError, Writer};
 use crate::connector::config::GuestLimits;
 use crate::wire::{Key, Message};
 
@@ -49,11 +49,10 @@ pub(super) struct Voice {
 struct Unheard;
 
 /// A guest's task.
-#[derive(Debug)]
 pub(super) struct Task {
     pub(super) voice: Voice,
     pub(super) queued: mpsc::Receiver<Queued>,
-    pub(super) upstream: Arc<Upstream>,
+    pub(super) upstream: Arc<Opener>,
     pub(super) limits: GuestLimits,
 }
 

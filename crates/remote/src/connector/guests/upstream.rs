@@ -89,25 +89,37 @@ impl Upstream {
         self
     }
 
-    /// The same, reached by `dialer` if it has none of its own.
-    pub(super) fn or_reached_by(mut self, dialer: &Dialer) -> Self {
-        self.dialer.get_or_insert_with(|| dialer.clone());
-        self
+    /// What opens it, by `dialer` if it has none of its own.
+    pub(super) fn opener(self, dialer: &Dialer) -> Opener {
+        Opener {
+            place: self.place,
+            bearer: self.bearer,
+            dialer: self.dialer.unwrap_or_else(|| dialer.clone()),
+        }
     }
+}
 
-    /// Opens a connection, or starts a process.
+/// An upstream, and the way to it.
+pub(super) struct Opener {
+    place: Place,
+    bearer: Option<SecretString>,
+    dialer: Dialer,
+}
+
+impl Opener {
+    /// Opens a connection, or starts a process. Cancel-safe: dropping the future ends either.
     pub(super) async fn open(
         &self,
         limits: &GuestLimits,
     ) -> Result<(Reader, Writer), UpstreamError> {
-        match (&self.place, &self.dialer) {
-            (Place::Socket(address), Some(dialer)) => {
+        match &self.place {
+            Place::Socket(address) => {
                 let bearer = self.bearer.as_ref().map(ExposeSecret::expose_secret);
-                let (reader, writer) = websocket::open(dialer, address, bearer, limits).await?;
+                let opened = websocket::open(&self.dialer, address, bearer, limits).await;
+                let (reader, writer) = opened?;
                 Ok((Reader::Socket(reader), Writer::Socket(writer)))
             }
-            (Place::Socket(_), None) => Err(io::Error::from(io::ErrorKind::NotConnected).into()),
-            (Place::Command(command), _) => {
+            Place::Command(command) => {
                 let (reader, writer) = lines::open(command, limits)?;
                 Ok((Reader::Lines(Box::new(reader)), Writer::Lines(writer)))
             }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use portcullis_client::connect::{Dialer, Proxies, Tls};
 use portcullis_remote::connector::{Forwarder, ForwarderConfig, ProblemKind, RelayUrl, Upstream};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::json;
@@ -37,9 +37,13 @@ async fn a_relay_of_a_private_authority_is_reached_by_tls() {
 
 #[tokio::test]
 async fn a_certificate_that_is_no_good_is_told_in_words_and_the_relay_asked_nothing() {
-    let (house, stranger) = (House::new(), House::new());
+    let (house, stranger) = (House::new(), House::named("a stranger"));
     for (host, trusted, why) in [
-        ("localhost", stranger.trusted(), "UnknownIssuer"),
+        (
+            "localhost",
+            stranger.trusted(),
+            "no authority that is trusted here",
+        ),
         ("127.0.0.1", house.trusted(), "not valid for name"),
     ] {
         let backend = Backend::start().await;
@@ -55,7 +59,7 @@ async fn a_certificate_that_is_no_good_is_told_in_words_and_the_relay_asked_noth
         assert_eq!(problem.kind(), ProblemKind::RelayDown);
         let text = problem.to_string();
         assert!(
-            text.contains(&relay) && text.contains("TLS fails: invalid peer certificate"),
+            text.contains(&relay) && text.contains("TLS fails: "),
             "{text}"
         );
         assert!(text.contains(why), "{text}");
@@ -178,7 +182,12 @@ struct House {
 
 impl House {
     fn new() -> Self {
+        Self::named("the house")
+    }
+
+    fn named(name: &str) -> Self {
         let mut params = CertificateParams::new(Vec::new()).expect("no names");
+        params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().expect("a key");
         let issuer = CertifiedIssuer::self_signed(params, key).expect("an authority");
