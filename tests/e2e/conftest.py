@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from support import appserver, browser as browser_, certs as certs_, configs, responses, tokens, upstreams
+from support.cable import Cable
 from support.gate import Gate, toml
 from support.process import Process
 from support.responses_clients import Codex
@@ -68,6 +69,14 @@ def nats():
     server = Nats()
     yield server
     server.close()
+
+
+@pytest.fixture
+def cable(postgres):
+    """A way to the PostgreSQL that can be cut."""
+    line = Cable(postgres.socket)
+    yield line
+    line.close()
 
 
 @pytest.fixture(params=["sqlite", "postgres and nats"])

@@ -1,116 +1,47 @@
-"""Operators: keys, users, revocations and sessions by the commands, on one gate and on two that share a PostgreSQL and a NATS."""
+"""Operators: keys, users, revocations and sessions by the commands, on one gate and on two that share a memory."""
 
 from __future__ import annotations
 
-import json
-import subprocess
 from urllib.parse import urlsplit
 
 import pytest
 
-from support import configs, table, tokens
-from support.gate import binary
-from support.process import clean_env, eventually
-from support.raw import CLOSE, TEXT, Raw, ask, close_frame, request, upgrade
+from support import operators, table, tokens
+from support.operators import OPERATOR, data, portcullis, ready
+from support.process import eventually
+from support.raw import TEXT, Raw, ask, request, upgrade
+from support.sockets import admitted, assert_alive, assert_closed, assert_refused, bearer
+from support.sockets import opened as opened_by
 from support.upstreams import echo_frames
 
-OPERATOR = f"operator-{tokens.MARK}-token"
-BEARER = [("Authorization", f"Bearer {tokens.ALICE}")]
-BOB = [("Authorization", f"Bearer {tokens.BOB}")]
+BEARER = bearer(tokens.ALICE)
+BOB = bearer(tokens.BOB)
+
+# A file does not go away, and needs nobody to tell of it.
+SERVERS = pytest.mark.parametrize("memory", ["postgres and nats"], indirect=True)
 
 
 @pytest.fixture
-def echo(raw_upstream):
-    return raw_upstream(echo_frames)
-
-
-@pytest.fixture
-def config(files, echo, tmp_path):
+def config(files, raw_upstream, memory):
     """A config with an admin API, API keys and a ledger of its own."""
-    operators = tmp_path / "operators.txt"
-    operators.write_text(f"olga:{OPERATOR}\n")
-    operators.chmod(0o600)
-
-    def make(ledger: dict | None = None, bus: dict | None = None) -> dict:
-        made = configs.base(files, echo.url)
-        made["verifier"]["keys"] = {"kind": "api-key"}
-        made["verifier"]["operators"] = {"kind": "capability-token", "tokens_file": operators, "scopes": ["portcullis:admin"]}
-        made["route"][0]["verifiers"] = ["tokens", "jwt", "keys"]
-        made["admin"] = {"listen": "127.0.0.1:0", "verifiers": ["operators"]}
-        made["ledger"] = ledger or {"url": "sqlite:ledger.db"}
-        if bus:
-            made["bus"] = bus
-        return made
-
-    return make
+    upstream = raw_upstream(echo_frames)
+    return lambda: operators.config(files, upstream.url, memory)
 
 
 @pytest.fixture
-def two_gates(gate, config, postgres, nats):
-    shared = config({"url": postgres.new_database(), "max_stale": "1s"}, {"url": nats.url})
-    shared["bus"]["prefix"] = f"test{postgres.databases}"
+def two_gates(gate, config):
+    shared = config()
+    shared["ledger"]["max_stale"] = "1s"
     one, other = gate(shared), gate(shared)
-    # A gate takes arrivals before the bus has heard of it.
-    probe = opened(other)
-    eventually(lambda: len(data(one, "sessions", "ls")) == 1)
-    probe.close()
-    back = opened(one)
-    eventually(lambda: [session["gate"] for session in data(other, "sessions", "ls")] != [])
-    back.close()
-    eventually(lambda: data(one, "sessions", "ls") == [])
+    operators.meet(one, other)
     return one, other
 
 
-def portcullis(door, *argv: str, code: int = 0, token: str = OPERATOR) -> str:
-    env = {"PORTCULLIS_ADMIN": door.admin_url, "PORTCULLIS_ADMIN_TOKEN": token}
-    ran = subprocess.run([binary(), *argv], env=clean_env(env), capture_output=True, text=True, timeout=30)
-    assert ran.returncode == code, (argv, ran.stdout, ran.stderr)
-    assert OPERATOR not in ran.stdout + ran.stderr
-    return ran.stdout if code == 0 else ran.stderr
-
-
-def data(door, *argv: str):
-    return json.loads(portcullis(door, *argv, "--json"))
-
-
-def bearer(credential: str) -> list:
-    return [("Authorization", f"Bearer {credential}")]
-
-
 def opened(door, headers=BEARER) -> Raw:
-    raw = Raw(door.port)
-    raw.open("/", headers, host=door.authority)
-    return raw
+    return opened_by(door, headers)
 
 
-def refused(door, headers, code: str) -> None:
-    answer = ask(door.port, upgrade("/", headers, host=door.authority))
-    assert (answer.status, json.loads(answer.body)["code"]) == (table.TABLE[code].status, code)
-
-
-def admitted(door, headers) -> bool:
-    with Raw(door.port) as raw:
-        return raw.send(upgrade("/", headers, host=door.authority)).response().status == 101
-
-
-def assert_alive(raw: Raw) -> None:
-    raw.send_frame(TEXT, b"still here")
-    assert raw.frame().payload == b"still here"
-
-
-def assert_closed(raw: Raw, code: str) -> None:
-    end = raw.frame()
-    assert (end.opcode, (end.code, end.reason)) == (CLOSE, table.close_of(code))
-    raw.send(close_frame(end.code))
-    assert raw.ended(timeout=5) == b""
-
-
-def ready(door) -> tuple[int, str]:
-    answer = ask(urlsplit(door.admin_url).port, request("GET", "/readyz"))
-    return answer.status, answer.text
-
-
-# One gate, in SQLite --------------------------------------------------------------------------------------------------
+# One gate -------------------------------------------------------------------------------------------------------------
 
 
 def test_a_key_opens_sessions_until_it_is_revoked_and_its_sessions_end_then(gate, config):
@@ -121,7 +52,7 @@ def test_a_key_opens_sessions_until_it_is_revoked_and_its_sessions_end_then(gate
     assert door.wait_decision(message="admitted")["credential_id"] == made["id"]
     portcullis(door, "key", "revoke", made["id"])
     assert_closed(session, "revoked")
-    refused(door, bearer(made["key"]), "revoked")
+    assert_refused(door, bearer(made["key"]), "revoked")
     assert made["key"] not in door.process.err.text()
 
 
@@ -134,7 +65,7 @@ def test_a_key_outlives_the_gate(gate, config):
     first.stop()
     second = gate(wanted)
     assert admitted(second, bearer(made["key"]))
-    refused(second, bearer(gone["key"]), "revoked")
+    assert_refused(second, bearer(gone["key"]), "revoked")
 
 
 def test_a_disabled_account_ends_its_sessions_and_keeps_it_out_until_it_is_enabled(gate, config):
@@ -143,7 +74,7 @@ def test_a_disabled_account_ends_its_sessions_and_keeps_it_out_until_it_is_enabl
     alice, bob = opened(door), opened(door, BOB)
     portcullis(door, "user", "disable", "alice")
     assert_closed(alice, "account_disabled")
-    refused(door, BEARER, "account_disabled")
+    assert_refused(door, BEARER, "account_disabled")
     assert_alive(bob)
     portcullis(door, "user", "enable", "alice")
     eventually(lambda: admitted(door, BEARER))
@@ -162,18 +93,18 @@ def test_each_kind_of_revocation_ends_what_it_covers_and_nothing_else(gate, conf
         carol, bob = opened(door, bearer(token)), opened(door, BOB)
         made = data(door, "revoke", "add", *argv)
         assert_closed(carol, "revoked")
-        refused(door, bearer(token), "revoked")
+        assert_refused(door, bearer(token), "revoked")
         assert_alive(bob)
         portcullis(door, "revoke", "withdraw", made["id"])
         eventually(lambda: admitted(door, bearer(token)))
     fresh = tokens.make(sub="carol")
     data(door, "revoke", "add", "subject", "carol", "--issued-before", "2001-01-01T00:00:00Z")
-    refused(door, bearer(token), "revoked")
+    assert_refused(door, bearer(token), "revoked")
     assert "withdraw" not in portcullis(door, "revoke", "ls")
     assert len(data(door, "revoke", "ls")) == 5
     assert portcullis(door, "revoke", "add", "subject", "olga", code=1).count("409") == 1
     # A credential that does not say when it was issued is covered by every time.
-    refused(door, bearer(fresh), "revoked")
+    assert_refused(door, bearer(fresh), "revoked")
 
 
 def test_sessions_are_listed_shown_and_ended(gate, config):
@@ -200,12 +131,38 @@ def test_who_has_not_the_scope_may_do_nothing(gate, config):
     assert ask(port, request("GET", "/metrics")).status == 200
 
 
+FORGED = '\n{"level":"INFO","fields":{"message":"admitted","subject":"forged"},"target":"portcullis::decision"}\r\x1b[2J'
+
+
+@pytest.mark.parametrize("memory", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("form", ["json", "human"])
+def test_a_name_that_would_forge_a_line_or_move_a_cursor_is_text_in_logs_and_tables(gate, config, form):
+    door = gate(config(), flags=("--log-format", form))
+    token = tokens.make(sub="ada" + FORGED, jti="one" + FORGED)
+    session = opened(door, bearer(token))
+    shown = [portcullis(door, "sessions", "ls")]
+    portcullis(door, "revoke", "add", "credential", "one" + FORGED, "--note", FORGED)
+    assert_closed(session, "revoked")
+    assert_refused(door, bearer(token), "revoked")
+    shown += [portcullis(door, "revoke", "ls"), eventually(lambda: (text := portcullis(door, "audit", "--kind", "end")).count("\n") == 2 and text)]
+    for text in shown:
+        assert "forged" in text and "\x1b" not in text and "\r" not in text, text
+        assert len(text.splitlines()) == 2, text
+    told = door.process.err.snapshot()
+    assert [line for line in told if line.startswith('{"level"') or "\x1b" in line or "\r" in line] == []
+    lines = [line for line in told if "forged" in line]
+    assert len(lines) >= 3, "it is told, as text"
+    if form == "json":
+        assert len([record for record in door.records() if "forged" in str(record)]) == len(lines)
+        assert {record["fields"].get("subject") for record in door.records()} <= {None, "ada" + FORGED}
+
+
 def test_every_decision_every_end_and_every_change_is_in_the_audit_log(gate, config):
     door = gate(config())
     session = opened(door)
     session.send_frame(TEXT, b"four")
     assert session.frame().payload == b"four"
-    refused(door, bearer(tokens.WRONG), "invalid_credential")
+    assert_refused(door, bearer(tokens.WRONG), "invalid_credential")
     data(door, "revoke", "add", "subject", "alice", "--note", "x")
     assert_closed(session, "revoked")
     (end,) = eventually(lambda: data(door, "audit", "--kind", "end"))
@@ -225,7 +182,7 @@ def test_the_audit_log_is_whole_after_the_end_of_the_gate(gate, config):
     wanted = config()
     first = gate(wanted)
     for _ in range(20):
-        refused(first, bearer(tokens.WRONG), "invalid_credential")
+        assert_refused(first, bearer(tokens.WRONG), "invalid_credential")
     first.stop()
     second = gate(wanted)
     assert len(data(second, "audit", "--outcome", "invalid_credential")) == 20
@@ -265,18 +222,20 @@ def test_a_ticket_of_an_operator_opens_one_session(gate, config):
     assert made["ticket"] not in door.process.err.text()
 
 
-# Two gates, with a PostgreSQL and a NATS ------------------------------------------------------------------------------
+# Two gates ------------------------------------------------------------------------------------------------------------
 
 
+@SERVERS
 def test_what_is_revoked_at_one_gate_ends_at_the_other(two_gates):
     one, other = two_gates
     here, there = opened(one), opened(other)
     portcullis(one, "revoke", "add", "subject", "alice")
     assert_closed(here, "revoked")
     assert_closed(there, "revoked")
-    refused(other, BEARER, "revoked")
+    assert_refused(other, BEARER, "revoked")
 
 
+@SERVERS
 def test_sessions_of_both_gates_are_listed_and_ended_from_either(two_gates):
     one, other = two_gates
     here, there = opened(one), opened(other, BOB)
@@ -290,6 +249,7 @@ def test_sessions_of_both_gates_are_listed_and_ended_from_either(two_gates):
     assert_alive(here)
 
 
+@SERVERS
 def test_a_session_is_renewed_through_either_gate(two_gates):
     one, other = two_gates
     session = opened(other, bearer(tokens.make(exp=30)))
@@ -306,6 +266,7 @@ def test_a_session_is_renewed_through_either_gate(two_gates):
     assert_alive(session)
 
 
+@SERVERS
 def test_a_bus_that_is_away_loses_no_revocation(two_gates, nats):
     one, other = two_gates
     there, bob = opened(other), opened(other, BOB)
@@ -321,6 +282,7 @@ def test_a_bus_that_is_away_loses_no_revocation(two_gates, nats):
     eventually(lambda: "bus" not in ready(other)[1], timeout=20)
 
 
+@SERVERS
 def test_a_ledger_that_is_away_keeps_strangers_out_and_sessions_in(two_gates, postgres):
     one, other = two_gates
     session = opened(one)
@@ -329,8 +291,8 @@ def test_a_ledger_that_is_away_keeps_strangers_out_and_sessions_in(two_gates, po
     try:
         eventually(lambda: ready(one)[0] == 503, timeout=20)
         assert "ledger" in ready(one)[1]
-        refused(one, BEARER, "overloaded")
-        refused(one, bearer(key), "keys_unavailable")
+        assert_refused(one, BEARER, "overloaded")
+        assert_refused(one, bearer(key), "keys_unavailable")
         assert_alive(session)
         assert "503" in portcullis(one, "revoke", "add", "subject", "alice", code=1)
     finally:

@@ -19,11 +19,10 @@ APP = "https://app.example"
     "pk_",
     f"pk_{tokens.MARK}",
 ], ids=["unknown", "prefix alone", "malformed"])
-def test_an_api_key_that_is_none_is_told_by_1008(gate, files, raw_upstream, tmp_path, key):
+def test_an_api_key_that_is_none_is_told_by_1008(gate, files, raw_upstream, memory, key):
     echo = raw_upstream(echo_frames)
-    made = configs.base(files, echo.url, verifiers=["keys"], origin=[APP])
+    made = configs.base(files, echo.url, verifiers=["keys"], origin=[APP], top=memory)
     made["verifier"] = {"keys": {"kind": "api-key"}}
-    made["ledger"] = {"url": f"sqlite:{tmp_path / 'ledger.db'}"}
     door = gate(made)
     with connect(door.ws("/x"), additional_headers={"Authorization": f"Bearer {key}"}, origin=APP, proxy=None) as socket:
         with pytest.raises(ConnectionClosed) as closed:

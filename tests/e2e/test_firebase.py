@@ -129,6 +129,15 @@ def test_while_nobody_knows_the_account_nobody_enters(gate, files, echo, issuer,
     assert knock(door, token(issuer)).status == 101
 
 
+def test_operators_are_told_once_for_many_that_nobody_knows_the_accounts(gate, files, echo, issuer):
+    issuer.service.reply(LOOKUP, status=500)
+    door = gate(config(files, echo, issuer, accounts_url=issuer.service.url))
+    for number in range(10):
+        table.assert_denied(knock(door, token(issuer, sub=f"ada{number}")), "keys_unavailable")
+    told = [record["fields"] for record in door.records() if "state cannot be had" in record["fields"]["message"]]
+    assert [(fields["questions"], "500" in fields["error"]) for fields in told] == [(1, True)]
+
+
 def test_the_state_of_an_account_is_remembered_for_its_time(gate, files, echo, issuer):
     account(issuer)
     door = gate(config(files, echo, issuer, accounts_url=issuer.service.url, remember_for="3s"))

@@ -183,9 +183,9 @@ def issuer(asked):
 
 
 @contextlib.contextmanager
-def session(door, token: str = TOKEN):
+def session(door, token: str = TOKEN, path: str = "/"):
     with Raw(door.port) as raw:
-        raw.session = raw.open("/", [("Authorization", f"Bearer {token}")], host=door.authority).header("portcullis-session")
+        raw.session = raw.open(path, [("Authorization", f"Bearer {token}")], host=door.authority).header("portcullis-session")
         yield raw
 
 
@@ -317,17 +317,19 @@ def test_many_live_sessions_are_not_asked_about_at_once(gate, files, echo, asked
 
 def test_after_a_reload_that_turns_it_off_neither_new_sessions_nor_old_ones_are_asked_about(gate, files, echo, asked, issuer):
     made = watched(files, echo, asked)
+    # What is asked about a session of another route tells how much time has passed.
+    made["route"].append({**made["route"][0], "name": "watched", "path": "/watched", "session": OFTEN})
     door = gate(made)
-    issuer.answers["new" + TOKEN] = active()
-    with session(door) as old:
+    issuer.answers |= {"new" + TOKEN: active(), "watched" + TOKEN: active()}
+    with session(door) as old, session(door, "watched" + TOKEN, "/watched") as watch:
         issuer.wait_asked(TOKEN)
         made["route"][0]["session"] = {"recheck": "off"}
         door.reload(made)
         # What was under way when the rules changed is answered.
-        time.sleep(0.6)
+        issuer.wait_asked("watched" + TOKEN)
         with session(door, "new" + TOKEN) as new:
             before = issuer.count(TOKEN)
-            time.sleep(1.5)
+            issuer.wait_asked("watched" + TOKEN, 6)
             assert (issuer.count(TOKEN), issuer.count("new" + TOKEN)) == (before, 1)
-            assert_alive(new)
-            assert_alive(old)
+            for raw in (new, old, watch):
+                assert_alive(raw)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import ssl
 from urllib.parse import urlsplit
 
 import pytest
 
 from support import browser as browser_
 from support import configs, tokens
+from support.certs import Certs
 from support.process import eventually
 from support.provider import Provider
-from support.raw import ask, request
+from support.raw import Raw, ask, request
 
 SECRET = "the-client's/secret+of%the gate"
 
@@ -32,14 +34,16 @@ def people(gate, files, browser, node_ws, memory):
     """A gate with a page and a socket for people, and their provider. The login comes with a reload: only then the gate's port is known."""
     providers = []
 
-    def start(**more):
+    def start(tls: Certs | None = None, **more):
         (files["one"].parent / "client.txt").write_text(SECRET + "\n")
         (files["one"].parent / "client.txt").chmod(0o600)
         config = configs.base(files, node_ws.url, top=memory)
         config["admin"] = {"listen": "127.0.0.1:0", "verifiers": ["tokens"], "scope": "chat"}
+        if tls:
+            config["listener"] = [{"url": "wss://127.0.0.1:0", "tls_cert": tls.cert, "tls_key": tls.key}]
         door = gate(config)
-        base = door.http("").rstrip("/")
-        provider = Provider(base, SECRET)
+        base = f"{'https' if tls else 'http'}://{door.authority}"
+        provider = Provider(base, SECRET, tls and tls.ca)
         providers.append(provider)
         config["login"] = {"people": {
             "issuer": provider.issuer, "client_id": "gate", "client_secret_file": files["one"].parent / "client.txt", "public_url": base,
@@ -177,3 +181,35 @@ def test_a_foreign_page_neither_opens_a_socket_with_the_cookie_nor_logs_out(peop
     *_, aside, again = browser.visit(door.base + "/page/one?tab=2", *steps)
     assert aside[0] != "open"
     assert again == 200
+
+
+@ANY_LEDGER
+def test_over_tls_the_cookie_is_this_hosts_alone_and_opens_and_ends_a_socket_as_without(people, browser, certs):
+    door = people(certs)
+    there = {"open": f"{door.provider.issuer}/session/end", "steps": [{"click": "button[name=logout]"}, {"arrive": f"{door.provider.issuer}/session/end/success*"}]}
+    jar = {"jar": door.base}
+    steps = [*log_in(door), jar, *open_socket(door), {"evaluate": "document.cookie"}, {"aside": there}, *ENDED, AGAIN]
+    *_, arrived, cookies, said, script_sees, _, _, end, again = browser.visit(door.base + "/page/one?tab=2", *steps, trusts=True)
+    assert arrived == door.base + "/page/one?tab=2"
+    ours = {cookie["name"]: cookie for cookie in cookies if "portcullis" in cookie["name"]}
+    assert sorted(ours) == ["__Host-portcullis", "__Host-portcullis-login"]
+    for cookie in ours.values():
+        assert (cookie["domain"], cookie["path"], cookie["secure"]) == ("127.0.0.1", "/", True)
+        assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Lax")
+    assert said == "hello"
+    assert "portcullis" not in script_sees
+    assert end == [4004, "revoked", True]
+    assert again == 401
+    assert door.wait_decision(message="admitted", route="chat")["carrier"] == "cookie"
+
+
+@ANY_LEDGER
+def test_over_tls_the_cookies_name_without_its_prefix_is_no_login(people, browser, certs):
+    door = people(certs)
+    *_, cookies = browser.visit(door.base + "/page/one?tab=2", *log_in(door), {"jar": door.base}, trusts=True)
+    (value,) = [cookie["value"] for cookie in cookies if cookie["name"] == "__Host-portcullis"]
+    trusting = ssl.create_default_context(cafile=certs.ca)
+    for name, status in (("__Host-portcullis", 200), ("portcullis", 401), ("__host-portcullis", 401)):
+        head = request("GET", "/page/one", [("Cookie", f"{name}={value}"), ("Sec-Fetch-Site", "same-origin")], host=door.authority)
+        with Raw(door.port, tls=trusting, server_name="127.0.0.1") as raw:
+            assert raw.send(head).response().status == status, name

@@ -115,6 +115,13 @@ def test_no_ticket_without_a_credential_for_the_route(gate, config, fastapi):
     assert answer.status == 401
 
 
+def test_a_credential_that_no_ticket_can_hold_is_not_told_to_come_back_later(door):
+    answer, body = mint(door, tokens.make(scope=" ".join(f"scope-{number:04}" for number in range(1000))))
+    assert (answer.status, body["code"], body["recovery"]) == (404, "resource_unknown", "stop")
+    assert answer.header("retry-after") is None
+    assert "a ticket's identity" in door.wait_decision(refusal="resource_unknown")["detail"]
+
+
 def test_a_page_that_asks_why_keeps_its_ticket(door):
     _, body = mint(door, tokens.ALICE)
     for origin, path, admitted in [(APP, "/ws/echo", True), (APP, "/ws/other", True), (None, "/ws/echo", False)]:

@@ -56,7 +56,9 @@ pub use self::rates::Rates;
 pub use self::retention::{Pruned, Retention};
 pub use self::revocations::{NewRevocation, RevocationRecord, Revocations};
 pub use self::secret::{Secret, SecretHash};
-pub use self::sessions::{Cap, Caps, Full, Lease, SessionFilter, SessionRecord, Sessions};
+pub use self::sessions::{
+    Cap, Caps, Full, GateLease, Lease, SessionFilter, SessionRecord, Sessions,
+};
 pub use self::sql::{Settings, SqlLedger};
 pub use self::tickets::{Ticket, Tickets, TooMany};
 pub use self::url::LedgerUrl;

@@ -99,6 +99,19 @@ pub enum Lease {
     Anew,
 }
 
+/// A gate, and until when it has promised to live.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "a row; who reads one is told all of it"
+)]
+pub struct GateLease {
+    /// The gate's id.
+    pub gate: Box<str>,
+    /// The end of its lease, by its own clock.
+    pub until: Timestamp,
+}
+
 /// Which sessions to list; an empty filter lists all.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 #[expect(
@@ -133,6 +146,12 @@ pub trait Sessions {
 
     /// Forgets a gate that closes, and all its sessions.
     fn forget_gate(&self, gate: &str) -> Answer<()>;
+
+    /// Leases that end after `time`, those that end last first; 1000 at most. None ends later than
+    /// a lease is long, but of a gate whose clock runs ahead, or ran ahead when it died: whoever
+    /// sees such a lease unchanged for as long as a lease is may forget its gate, which takes its
+    /// places again if it was alive after all.
+    fn leases_after(&self, time: Timestamp) -> Answer<Vec<GateLease>>;
 
     /// Counts a session, unless a cap is reached: in one step over all gates. One that is there
     /// already (same id, same gate) is replaced.

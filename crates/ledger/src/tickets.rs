@@ -1,5 +1,7 @@
 //! Tickets: what admits one handshake, once.
 
+use std::time::Duration;
+
 use portcullis_boundary::clock::Timestamp;
 
 use crate::secret::SecretHash;
@@ -37,6 +39,10 @@ impl Ticket {
     }
 }
 
+/// How far the clocks of gates may be apart. A ticket that was issued later than this from now is one
+/// of a clock that ran ahead, or of a time before ours went back: who knows how long it would be good.
+pub(crate) const APART: Duration = Duration::from_secs(30);
+
 /// There are as many as there may be.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("there are too many already")]
@@ -44,6 +50,8 @@ impl Ticket {
 pub struct TooMany;
 
 /// The tickets of a ledger.
+///
+/// A ticket is live from its making to its end, by clocks that are half a minute apart at most.
 ///
 /// # What a wrong answer does
 ///

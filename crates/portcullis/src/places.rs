@@ -2,7 +2,11 @@
 //!
 //! Where a route or the whole has a cap that all gates share, a session's place is taken in the
 //! ledger before it opens, and given back when its pass is dropped. A gate that dies gives its
-//! places back by its lease; one that was cut off takes its places again when it is back.
+//! places back by its lease; one that was cut off takes its places again when it is back. Leases are
+//! compared by the clocks of gates: where one of them ran ahead when its gate died, the others notice
+//! that its lease does not change any more.
+
+mod ahead;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -20,10 +24,15 @@ use portcullis_ledger::{
     Caps, Full, Lease, Ledger, LedgerError, Page, SessionFilter, SessionRecord,
 };
 use tokio::sync::mpsc;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use self::ahead::Ahead;
 
 /// How long a gate's places stay taken when it dies.
 const LEASE: Duration = Duration::from_secs(15);
+
+/// How far the clocks of gates may be apart before it is noticed.
+const CLOCKS_APART: Duration = Duration::from_secs(15);
 
 /// How often the lease is renewed.
 const RENEW_EVERY: Duration = Duration::from_secs(5);
@@ -210,7 +219,11 @@ impl Keeper {
     pub(crate) async fn keep(&mut self) {
         let Self { places, left } = self;
         // Side by side: however much there is to give back, the lease is renewed in time.
-        tokio::join!(renew_again_and_again(places), give_back(places, left));
+        tokio::join!(
+            renew_again_and_again(places),
+            give_back(places, left),
+            forget_again_and_again(places)
+        );
     }
 
     /// Gives all places back: the gate closes.
@@ -230,6 +243,16 @@ async fn renew_again_and_again(places: &Places) {
     loop {
         renewals.tick().await;
         warn(places.renew().await);
+    }
+}
+
+async fn forget_again_and_again(places: &Places) {
+    let mut looks = interval(RENEW_EVERY);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ahead = Ahead::default();
+    loop {
+        let now = looks.tick().await;
+        warn(places.forget_silent(&mut ahead, now).await);
     }
 }
 
@@ -273,6 +296,20 @@ impl Places {
         let lease = ledger.renew_lease(&self.0.gate, now.after(LEASE), now);
         if lease.await? == Lease::Anew {
             self.0.tidies.store(TWICE, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// Forgets gates that have died and whose leases would last beyond what one can.
+    async fn forget_silent(&self, ahead: &mut Ahead, now: Instant) -> Result<(), LedgerError> {
+        let Some(ledger) = self.0.ledger.get() else {
+            return Ok(());
+        };
+        let last = SystemClock::new().now().after(LEASE + CLOCKS_APART);
+        let found = ledger.leases_after(last).await?;
+        for gate in ahead.silent(found, LEASE, now) {
+            tracing::warn!(target: "portcullis::ledger", gate = &*gate, "a gate has died whose clock ran ahead; its places come back");
+            ledger.forget_gate(&gate).await?;
         }
         Ok(())
     }
@@ -335,3 +372,6 @@ fn overloaded(why: impl Into<std::borrow::Cow<'static, str>>) -> Refusal {
         .because(why)
         .retry_after(ASK_AGAIN)
 }
+
+#[cfg(test)]
+mod tests;

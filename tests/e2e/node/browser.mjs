@@ -1,10 +1,11 @@
 // One Chromium for many orders. Prints {"port": N}, the port of a blank page of its own, which gates serve as theirs and
 // which is a foreign page otherwise. Each line of input is an order, each line of output the answer to one:
-// {"id", "open": url, "cookies": [{name, value, url}], "steps": [step…]} -> {"id", "results": [one for each step]}
+// {"id", "open": url, "cookies": [{name, value, url}], "trusts": whoever it meets over TLS, "steps": [step…]}
+//   -> {"id", "results": [one for each step]}
 // An order has a context of its own, so that cookies do not meet. Its steps run in the page, one after another:
 //   {"sockets": [{"url", "protocols", "send": [text…], "bytes": size of a random message, "until": messages, "wait": ms}…]}, all at once
 //   {"fetch": {"url", "options"}}   {"evaluate": expression}   {"wait": expression, "ms"}   {"click": selector}   {"fill": [selector, text]}
-//   {"arrive": address, or a pattern of it}   {"aside": {"open": url, "steps": [step…]}}
+//   {"arrive": address, or a pattern of it}   {"aside": {"open": url, "steps": [step…]}}   {"jar": url whose cookies to show}
 import { createServer } from "node:http";
 import { createInterface } from "node:readline";
 import { chromium } from "playwright-core";
@@ -86,12 +87,13 @@ async function take(page, step) {
   if (step.click) return page.click(step.click).then(() => true);
   if (step.arrive) return page.waitForURL(step.arrive).then(() => page.url());
   if (step.aside) return aside(page, step.aside);
+  if (step.jar) return page.context().cookies(step.jar);
   if (step.fill) return page.fill(...step.fill).then(() => true);
   throw new Error(`no step: ${JSON.stringify(step)}`);
 }
 
 async function carryOut(browser, order) {
-  const context = await browser.newContext();
+  const context = await browser.newContext({ ignoreHTTPSErrors: order.trusts ?? false });
   try {
     if (order.cookies) await context.addCookies(order.cookies);
     const page = await context.newPage();

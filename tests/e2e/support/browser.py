@@ -25,12 +25,12 @@ class Browser:
         self.page_port: int = started["port"]
         self.pages = f"http://127.0.0.1:{self.page_port}"
 
-    def start(self, url: str, *steps: dict, cookies: dict[str, str] | None = None) -> "Visit":
-        """Opens `url` and takes the steps there, while the test does something else."""
+    def start(self, url: str, *steps: dict, cookies: dict[str, str] | None = None, trusts: bool = False) -> "Visit":
+        """Opens `url` and takes the steps there, while the test does something else; `trusts` whoever it meets over TLS."""
         number = next(self._ids)
         host = "/".join(url.split("/", 3)[:3])
         jar = [{"name": name, "value": value, "url": host} for name, value in (cookies or {}).items()]
-        order = {"id": number, "open": url, "cookies": jar, "steps": steps}
+        order = {"id": number, "open": url, "cookies": jar, "trusts": trusts, "steps": steps}
         self.process.popen.stdin.write(json.dumps(order).encode() + b"\n")
         self.process.popen.stdin.flush()
         return Visit(self, number)

@@ -11,9 +11,9 @@ SCRIPT = Path(__file__).resolve().parent.parent / "node" / "provider.mjs"
 
 
 class Provider:
-    """Knows one client, `gate`, whose pages are at `base`, and whose login is called `people`."""
+    """Knows one client, `gate`, whose pages are at `base`, and whose login is called `people`; `trusts` whom this authority vouches for."""
 
-    def __init__(self, base: str, secret: str) -> None:
+    def __init__(self, base: str, secret: str, trusts: Path | None = None) -> None:
         own = f"{base}/.portcullis"
         client = {
             "client_id": "gate",
@@ -24,7 +24,7 @@ class Provider:
             "backchannel_logout_session_required": True,
             "scope": "openid chat",
         }
-        self.process = Process(["node", "--no-warnings", SCRIPT, json.dumps({"client": client})])
+        self.process = Process(["node", "--no-warnings", SCRIPT, json.dumps({"client": client})], env={"NODE_EXTRA_CA_CERTS": trusts and str(trusts)})
         try:
             started = self.process.out.wait(lambda lines: next(iter(events(lines)), None), 20, "provider")
         except BaseException:

@@ -67,11 +67,19 @@ class Postgres(Server):
 
         eventually(ready, timeout=20)
 
+    @property
+    def socket(self) -> str:
+        return str(self.folder / ".s.PGSQL.5432")
+
     def new_database(self) -> str:
         self.databases += 1
         name = f"test_{self.databases}"
         self.once("createdb", "-h", str(self.folder), "-U", "postgres", name)
         return f"postgres:///{name}?user=postgres&host={quote(str(self.folder), safe='')}"
+
+    def last_database_at(self, port: int) -> str:
+        """The newest database, by another way than its Unix socket."""
+        return f"postgres://postgres@127.0.0.1:{port}/test_{self.databases}?sslmode=disable"
 
     def stop(self) -> None:
         self.kill(signal.SIGQUIT)

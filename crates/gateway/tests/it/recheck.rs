@@ -11,7 +11,7 @@ use portcullis_boundary::refusal::InvalidReason;
 use portcullis_boundary::revocation::{Revocation, Target};
 use portcullis_boundary::{Credential, DynVerifier, Identity, Policy, Rejection, Verifier};
 use portcullis_gateway::Services;
-use portcullis_gateway::config::Pattern;
+use portcullis_gateway::config::{GateConfig, Pattern};
 use portcullis_testing::{TestAuthority, TokenVerifier};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -129,8 +129,17 @@ fn away() -> Result<Identity, Rejection> {
 }
 
 async fn enter(gate: &TestGate, token: &str) -> (String, Socket) {
-    let bearer = format!("Bearer {token}");
-    let (answer, socket) = gate.handshake(&[("authorization", &bearer)]).await;
+    enter_at(gate, "/x", token).await
+}
+
+async fn enter_at(gate: &TestGate, path: &str, token: &str) -> (String, Socket) {
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
+         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+         authorization: Bearer {token}\r\n\r\n",
+        gate.address
+    );
+    let (answer, socket) = gate.send(&request).await;
     assert_eq!(answer.status, 101, "{}", answer.text);
     let id = answer.header("portcullis-session").expect("a name");
     (id.to_owned(), socket)
@@ -385,14 +394,7 @@ async fn an_authority_that_hangs_holds_up_its_own_route_alone() {
         }
     })
     .await;
-    let request = format!(
-        "GET /y HTTP/1.1\r\nhost: {}\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
-         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
-         authorization: Bearer q\r\n\r\n",
-        gate.address
-    );
-    let (answer, mut other) = gate.send(&request).await;
-    assert_eq!(answer.status, 101, "{}", answer.text);
+    let (_, mut other) = enter_at(&gate, "/y", "q").await;
     quick.is_asked("q", 3).await;
     quick.says("q", Err(Rejection::Revoked));
     assert_eq!(closed(&mut other).await, (4004, "revoked".into()));
@@ -434,14 +436,37 @@ async fn an_end_that_the_authority_moves_is_the_sessions_end() {
 #[tokio::test]
 async fn where_the_route_does_not_want_it_nobody_is_asked_again() {
     let verifier = Fickle::new();
-    verifier.says("a", ada());
-    let mut setup = setup(&verifier, OFTEN);
-    setup.terms.recheck = None;
-    let gate = setup.start();
-    let (_, mut socket) = enter(&gate, "a").await;
-    tokio::time::sleep(OFTEN * 5).await;
-    echoes(&mut socket).await;
-    assert_eq!(verifier.times_asked("a"), 1);
+    for token in ["unasked", "asked", "later"] {
+        verifier.says(token, ada());
+    }
+    // All of it is as at the route beside it, whose sessions are asked about meanwhile.
+    let gate = Setup::new(Auth::Off).start();
+    gate.gate.reload(two_routes(&verifier, None));
+    let (_, mut unasked) = enter_at(&gate, "/quiet", "unasked").await;
+    let (_, mut asked) = enter_at(&gate, "/y", "asked").await;
+    verifier.is_asked("asked", 20).await;
+    assert_eq!(verifier.times_asked("unasked"), 1);
+    // A session keeps the terms with which it opened, whatever its route wants by now.
+    assert_eq!(gate.gate.reload(two_routes(&verifier, Some(OFTEN))), 0);
+    let (_, mut later) = enter_at(&gate, "/quiet", "later").await;
+    verifier.is_asked("later", 20).await;
+    assert_eq!(verifier.times_asked("unasked"), 1);
+    for socket in [&mut unasked, &mut asked, &mut later] {
+        echoes(socket).await;
+    }
+}
+
+/// A route whose sessions are asked about as `quiet` says, before one whose sessions are in any case.
+fn two_routes(verifier: &Fickle, quiet: Option<Duration>) -> GateConfig {
+    let mut config = setup(verifier, OFTEN).config();
+    let mut first = setup(verifier, OFTEN);
+    first.terms.recheck = quiet;
+    let auth = required_with(Arc::new(verifier.clone()), Carriers::default());
+    first.policy = Policy::new("quiet", auth).keeping_credentials(true);
+    let mut first = first.config().routes;
+    first[0].pattern = Pattern::parse("/quiet").expect("a pattern");
+    config.routes.extend(first);
+    config
 }
 
 #[tokio::test]

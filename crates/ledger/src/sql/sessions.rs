@@ -6,7 +6,7 @@ use portcullis_boundary::SessionId;
 use portcullis_boundary::clock::Timestamp;
 
 use crate::page::{Listed, Page};
-use crate::sessions::{Cap, Caps, Full, Lease, SessionFilter, SessionRecord, Sessions};
+use crate::sessions::{Cap, Caps, Full, GateLease, Lease, SessionFilter, SessionRecord, Sessions};
 use crate::sql::SqlLedger;
 use crate::sql::connection::Connection;
 use crate::sql::select::Select;
@@ -45,6 +45,24 @@ impl Sessions for SqlLedger {
                 db.change(sql, values![&*gate]).await?;
                 let sql = "DELETE FROM gates WHERE id = $1";
                 db.change(sql, values![gate]).await.map(drop)
+            })
+        })
+    }
+
+    fn leases_after(&self, time: Timestamp) -> Answer<Vec<GateLease>> {
+        self.desk.read_for_gate(move |db| {
+            Box::pin(async move {
+                let sql = "SELECT id, lease_until FROM gates WHERE lease_until > $1 \
+                           ORDER BY lease_until DESC LIMIT 1000";
+                let rows = db.rows(sql, values![time]).await?;
+                let lease = |row: &Row| {
+                    let mut columns = row.read();
+                    Ok(GateLease {
+                        gate: columns.text()?,
+                        until: columns.time()?,
+                    })
+                };
+                rows.iter().map(lease).collect()
             })
         })
     }

@@ -4,8 +4,8 @@ use portcullis_boundary::clock::Timestamp;
 
 use crate::secret::SecretHash;
 use crate::sql::SqlLedger;
-use crate::sql::value::{Columns, values};
-use crate::tickets::{Ticket, Tickets, TooMany};
+use crate::sql::value::{Columns, Row, values};
+use crate::tickets::{APART, Ticket, Tickets, TooMany};
 use crate::{Answer, LedgerError};
 
 impl Tickets for SqlLedger {
@@ -20,8 +20,10 @@ impl Tickets for SqlLedger {
                 ticket.check()?;
                 db.lock(&[&format!("tickets of {}", ticket.subject)])
                     .await?;
-                let sql = "SELECT COUNT(*) FROM tickets WHERE subject = $1 AND expires_at > $2";
-                let row = db.row(sql, values![&*ticket.subject, now]).await?;
+                let sql = "SELECT COUNT(*) FROM tickets \
+                           WHERE subject = $1 AND expires_at > $2 AND created_at <= $3";
+                let values = values![&*ticket.subject, now, now.after(APART)];
+                let row = db.row(sql, values).await?;
                 let live = row.map_or(Ok(0), |row| row.integer())?;
                 if live >= i64::from(most) {
                     return Ok(Err(TooMany));
@@ -47,9 +49,8 @@ impl Tickets for SqlLedger {
         self.desk.read(move |db| {
             Box::pin(async move {
                 let sql = "SELECT hash, subject, route, origin, identity, created_at, expires_at \
-                           FROM tickets WHERE hash = $1 AND expires_at > $2";
-                let row = db.row(sql, values![hash, now]).await?;
-                row.map(|row| read(&mut row.read())).transpose()
+                           FROM tickets WHERE hash = $1";
+                live(db.row(sql, values![hash]).await?.as_ref(), now)
             })
         })
     }
@@ -61,14 +62,17 @@ impl Tickets for SqlLedger {
                 // find nothing to return.
                 let sql = "DELETE FROM tickets WHERE hash = $1 \
                            RETURNING hash, subject, route, origin, identity, created_at, expires_at";
-                let Some(row) = db.row(sql, values![hash]).await? else {
-                    return Ok(None);
-                };
-                let ticket = read(&mut row.read())?;
-                Ok(Some(ticket).filter(|ticket| ticket.expires_at > now))
+                live(db.row(sql, values![hash]).await?.as_ref(), now)
             })
         })
     }
+}
+
+/// The ticket of a row, if there is one and it counts at `now`.
+fn live(row: Option<&Row>, now: Timestamp) -> Result<Option<Ticket>, LedgerError> {
+    let ticket = row.map(|row| read(&mut row.read())).transpose()?;
+    let counts = |ticket: &Ticket| ticket.expires_at > now && ticket.created_at <= now.after(APART);
+    Ok(ticket.filter(counts))
 }
 
 fn read(columns: &mut Columns<'_>) -> Result<Ticket, LedgerError> {

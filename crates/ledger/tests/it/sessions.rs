@@ -1,20 +1,26 @@
 //! Gates and sessions.
 
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use portcullis_boundary::SessionId;
+use portcullis_boundary::clock::Timestamp;
 use portcullis_ledger::{
-    Cap, Caps, Full, Lease, LedgerError, SessionFilter, SessionRecord, Sessions,
+    Cap, Caps, Full, GateLease, Lease, Ledger, LedgerError, Retention, SessionFilter,
+    SessionRecord, Sessions,
 };
 use tokio::task::JoinSet;
 
-use crate::support::{NOW, Place, at, first, in_both_databases};
+use crate::support::{HOUR, NOW, Place, YEAR, at, first, in_both_databases};
 
 in_both_databases! {
     a_burst_over_two_gates_does_not_get_past_a_cap,
     each_cap_counts_what_it_names,
     the_slots_of_a_dead_gate_come_back_at_the_end_of_its_lease,
     a_gate_without_a_lease_opens_nothing,
+    a_gate_whose_clock_jumps_forth_and_back_keeps_its_places_and_no_more,
+    times_at_the_end_of_all_time_are_times,
+    leases_that_end_late_are_told,
     a_session_is_closed_and_touched,
     a_session_that_is_opened_again_counts_once_and_belongs_to_its_gate,
     a_gate_that_closes_takes_its_sessions_with_it,
@@ -157,6 +163,63 @@ async fn a_gate_without_a_lease_opens_nothing(place: Place) {
     );
     assert_eq!(open(at(40)).await, Err(LedgerError::NoLease));
     assert_eq!(open(at(39)).await, Ok(Ok(())));
+}
+
+async fn a_gate_whose_clock_jumps_forth_and_back_keeps_its_places_and_no_more(place: Place) {
+    let ledger = place.ledger;
+    let renew = |now: i64| ledger.renew_lease("g", at(now + 15), at(now));
+    let opens = |number, now| ledger.open_session(session(number, "g"), per_subject(1), at(now));
+    let full = Ok(Err(Full(Cap::PerSubject)));
+    renew(0).await.unwrap();
+    assert_eq!(opens(1, 0).await, Ok(Ok(())));
+    for jump in [HOUR, -HOUR, YEAR, -YEAR] {
+        for now in [jump, 0] {
+            // Until it has renewed its lease it may open nothing, or it is as full as it was.
+            let early = opens(2, now).await;
+            assert!(
+                early == Err(LedgerError::NoLease) || early == full,
+                "{jump}"
+            );
+            renew(now).await.unwrap();
+            assert_eq!(opens(2, now).await, full, "{jump}");
+            let mine = session(1, "g").id;
+            let found = ledger.find_session(mine, at(now)).await;
+            assert!(found.unwrap().is_some(), "{jump}");
+        }
+    }
+    ledger.close_session(session(1, "g").id).await.unwrap();
+    assert_eq!(opens(2, 0).await, Ok(Ok(())));
+    // The lease is that of now: it ends as if nothing had been.
+    assert_eq!(opens(2, 15).await, Err(LedgerError::NoLease));
+}
+
+async fn times_at_the_end_of_all_time_are_times(place: Place) {
+    let ledger = place.ledger;
+    for now in [i64::MIN, i64::MAX].map(Timestamp::from_millis) {
+        let until = now.after(Duration::from_secs(15));
+        ledger.renew_lease("g", until, now).await.unwrap();
+        let opened = ledger.open_session(session(1, "g"), per_subject(1), now);
+        let opened = opened.await;
+        assert!(matches!(opened, Ok(Ok(())) | Err(LedgerError::NoLease)));
+        ledger.leases_after(now).await.unwrap();
+        ledger.prune(Retention::default(), now).await.unwrap();
+    }
+}
+
+async fn leases_that_end_late_are_told(place: Place) {
+    let ledger = place.ledger;
+    for (gate, until) in [("a", 15), ("b", HOUR), ("c", YEAR)] {
+        ledger.renew_lease(gate, at(until), NOW).await.unwrap();
+    }
+    let lease = |gate: &str, until| GateLease {
+        gate: gate.into(),
+        until: at(until),
+    };
+    let told = ledger.leases_after(at(30)).await;
+    assert_eq!(told, Ok(vec![lease("c", YEAR), lease("b", HOUR)]));
+    ledger.forget_gate("c").await.unwrap();
+    let told = ledger.leases_after(at(30)).await;
+    assert_eq!(told, Ok(vec![lease("b", HOUR)]));
 }
 
 async fn a_session_is_closed_and_touched(place: Place) {

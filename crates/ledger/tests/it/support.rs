@@ -14,6 +14,12 @@ pub(crate) const fn at(seconds: i64) -> Timestamp {
     Timestamp::from_secs(1_700_000_000 + seconds)
 }
 
+/// In seconds.
+pub(crate) const HOUR: i64 = 3600;
+
+/// In seconds.
+pub(crate) const YEAR: i64 = 365 * 24 * HOUR;
+
 /// The first page of this size.
 pub(crate) fn first(limit: u16) -> Page {
     Page::first(limit).unwrap()

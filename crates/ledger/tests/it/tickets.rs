@@ -1,14 +1,17 @@
 //! Tickets.
 
+use portcullis_boundary::clock::Timestamp;
 use portcullis_ledger::{LedgerError, Secret, SecretHash, Ticket, Tickets, TooMany};
 use tokio::task::JoinSet;
 
-use crate::support::{NOW, Place, at, in_both_databases};
+use crate::support::{HOUR, NOW, Place, YEAR, at, in_both_databases};
 
 in_both_databases! {
     a_hundred_ask_for_one_ticket_and_one_gets_it,
     a_ticket_that_is_looked_at_is_as_good_as_before,
     a_ticket_that_expired_is_none,
+    a_ticket_counts_by_clocks_that_nearly_agree_however_they_jump,
+    a_clock_that_ran_ahead_leaves_nobody_without_tickets,
     a_subject_has_as_many_live_tickets_as_it_may_and_no_more,
     a_burst_of_issuers_does_not_get_past_the_bound,
     an_identity_that_is_too_long_is_refused,
@@ -76,6 +79,65 @@ async fn a_ticket_that_expired_is_none(place: Place) {
         .unwrap();
     assert_eq!(ledger.consume_ticket(hash, at(30)).await.unwrap(), None);
     assert_eq!(ledger.consume_ticket(hash, at(1)).await.unwrap(), None);
+}
+
+async fn a_ticket_counts_by_clocks_that_nearly_agree_however_they_jump(place: Place) {
+    let ledger = place.ledger;
+    let jumps = [
+        (0, true),
+        (29, true),
+        (30, false),
+        (HOUR, false),
+        (YEAR, false),
+        (-30, true),
+        (-31, false),
+        (-HOUR, false),
+        (-YEAR, false),
+    ];
+    let extremes = [i64::MIN, i64::MAX].map(|millis| (Timestamp::from_millis(millis), false));
+    let times = jumps.map(|(jump, is_live)| (at(jump), is_live));
+    for (number, (now, is_live)) in times.into_iter().chain(extremes).enumerate() {
+        let ticket = ticket(&number.to_string(), "ada");
+        let issued = ledger.issue_ticket(ticket.clone(), 99, NOW).await;
+        issued.unwrap().unwrap();
+        let wanted = is_live.then(|| ticket.clone());
+        let found = ledger.find_ticket(ticket.hash, now).await;
+        assert_eq!(found, Ok(wanted.clone()), "{now:?}");
+        // Who only looks leaves it as good as it was, for who has the right time.
+        let found = ledger.find_ticket(ticket.hash, NOW).await;
+        assert_eq!(found, Ok(Some(ticket.clone())), "{now:?}");
+        let taken = ledger.consume_ticket(ticket.hash, now).await;
+        assert_eq!(taken, Ok(wanted), "{now:?}");
+        // It was shown, and is gone, whatever time it is then.
+        let again = ledger.consume_ticket(ticket.hash, NOW).await;
+        assert_eq!(again, Ok(None), "{now:?}");
+    }
+}
+
+async fn a_clock_that_ran_ahead_leaves_nobody_without_tickets(place: Place) {
+    let ledger = place.ledger;
+    for (number, ahead) in [HOUR, YEAR].into_iter().enumerate() {
+        let subject = number.to_string();
+        let issue = |secret: String, jump: i64| {
+            let ticket = Ticket {
+                created_at: at(jump),
+                expires_at: at(jump + 30),
+                ..ticket(&secret, &subject)
+            };
+            ledger.issue_ticket(ticket, 2, at(jump))
+        };
+        for (secret, jump, is_issued) in [
+            ("a", ahead, true),
+            ("b", ahead, true),
+            ("c", ahead, false),
+            ("d", 0, true),
+            ("e", 0, true),
+            ("f", 0, false),
+        ] {
+            let issued = issue(format!("{secret}{ahead}"), jump).await;
+            assert_eq!(issued.unwrap().is_ok(), is_issued, "{secret} {ahead}");
+        }
+    }
 }
 
 async fn a_subject_has_as_many_live_tickets_as_it_may_and_no_more(place: Place) {

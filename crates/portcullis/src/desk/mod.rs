@@ -13,7 +13,7 @@ use portcullis_boundary::clock::Timestamp;
 use portcullis_boundary::{Identity, Peer, Refusal, SessionId};
 use portcullis_gateway::{Desk, IssuedTicket, Later, NotRenewed, WantedTicket};
 
-pub(crate) use self::tickets::LedgerTickets;
+pub(crate) use self::tickets::{LedgerTickets, NotIssued};
 use crate::assertion::Signer;
 use crate::state::State;
 
@@ -73,7 +73,7 @@ impl Desk for FrontDesk {
         &'a self,
         wanted: WantedTicket<'a>,
     ) -> Later<'a, Result<IssuedTicket, Refusal>> {
-        Box::pin(self.0.tickets.issue(wanted))
+        Box::pin(async move { Ok(self.0.tickets.issue(wanted).await?) })
     }
 
     fn renew_elsewhere<'a>(

@@ -39,9 +39,13 @@ impl LedgerTickets {
     }
 
     /// Issues a ticket to an identity that was admitted.
-    pub(crate) async fn issue(&self, wanted: WantedTicket<'_>) -> Result<IssuedTicket, Refusal> {
+    ///
+    /// # Errors
+    ///
+    /// Why there is none.
+    pub(crate) async fn issue(&self, wanted: WantedTicket<'_>) -> Result<IssuedTicket, NotIssued> {
         let Some(ledger) = self.0.get() else {
-            return Err(overloaded("there is no ledger yet"));
+            return Err(overloaded("there is no ledger yet").into());
         };
         let now = SystemClock::new().now();
         let secret = Secret::generate().map_err(|error| unavailable(&error))?;
@@ -62,7 +66,7 @@ impl LedgerTickets {
             expires_at,
         };
         let issued = ledger.issue_ticket(ticket, MOST_PER_SUBJECT, now).await;
-        match issued.map_err(|error| unavailable(&error))? {
+        match issued? {
             Ok(()) => Ok(IssuedTicket {
                 ticket: Credential::new(
                     secret.reveal().expose_secret().to_owned(),
@@ -74,7 +78,7 @@ impl LedgerTickets {
             Err(TooMany) => {
                 let why = "the subject has too many tickets that were not used";
                 let refusal = Refusal::new(RefusalKind::RateLimited).because(why);
-                Err(refusal.retry_after(LIFE))
+                Err(refusal.retry_after(LIFE).into())
             }
         }
     }
@@ -99,6 +103,42 @@ impl LedgerTickets {
                 tracing::warn!(target: "portcullis::ledger", %error, "a ticket cannot be looked up");
                 Err(away)
             }
+        }
+    }
+}
+
+/// Why there is no ticket.
+#[derive(Debug)]
+pub(crate) enum NotIssued {
+    /// The asker's: something that is to be in it cannot be kept.
+    Invalid(LedgerError),
+    /// As an arrival is told.
+    Refused(Refusal),
+}
+
+impl From<LedgerError> for NotIssued {
+    fn from(error: LedgerError) -> Self {
+        match error {
+            LedgerError::Invalid { .. } => Self::Invalid(error),
+            _ => Self::Refused(unavailable(&error)),
+        }
+    }
+}
+
+impl From<Refusal> for NotIssued {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<NotIssued> for Refusal {
+    fn from(error: NotIssued) -> Self {
+        match error {
+            // Asking again would not help: there is no ticket for such a credential.
+            NotIssued::Invalid(error) => {
+                Self::new(RefusalKind::ResourceUnknown).because(error.to_string())
+            }
+            NotIssued::Refused(refusal) => refusal,
         }
     }
 }

@@ -4,13 +4,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context;
-use portcullis_boundary::clock::{Clock, SystemClock};
+use portcullis_boundary::clock::{Clock, SystemClock, Timestamp};
 use portcullis_gateway::Gate;
 use portcullis_ledger::bus::{self, Bus, BusError};
 use portcullis_ledger::{Ledger, Retention, Settings, SqlLedger};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::audit::AuditQueue;
 use super::follow::Read;
@@ -99,6 +99,7 @@ impl State {
     }
 
     async fn tidy(&self) {
+        let start = Start::now();
         let mut uses = interval(NOTE_USES_EVERY);
         let mut prunes = interval(PRUNE_EVERY);
         for timer in [&mut uses, &mut prunes] {
@@ -107,7 +108,7 @@ impl State {
         loop {
             tokio::select! {
                 _ = uses.tick() => self.note_uses().await,
-                _ = prunes.tick() => self.prune().await,
+                _ = prunes.tick() => self.prune(start.at_most(SystemClock::new().now())).await,
             }
         }
     }
@@ -132,9 +133,8 @@ impl State {
         }
     }
 
-    async fn prune(&self) {
+    async fn prune(&self, now: Timestamp) {
         for _ in 0..MOST_PRUNES {
-            let now = SystemClock::new().now();
             match self.ledger.prune(self.retention, now).await {
                 Ok(pruned) if pruned.is_partial => {}
                 Ok(_) => return,
@@ -147,9 +147,56 @@ impl State {
     }
 }
 
+/// When the gate started, by both clocks. What is deleted because it is past its time is gone for
+/// good, such as a revocation that still counts: so a clock that jumps ahead is not believed.
+struct Start {
+    time: Timestamp,
+    instant: Instant,
+}
+
+impl Start {
+    fn now() -> Self {
+        Self {
+            time: SystemClock::new().now(),
+            instant: Instant::now(),
+        }
+    }
+
+    /// The earlier of `now` and what time it is if nobody has put the clock forward since.
+    fn at_most(&self, now: Timestamp) -> Timestamp {
+        now.min(self.time.after(self.instant.elapsed()))
+    }
+}
+
 const NOTE_USES_EVERY: Duration = Duration::from_secs(30);
 
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 
 /// How many steps of deleting there are in a row.
 const MOST_PRUNES: usize = 100;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_deleted_is_past_its_time_however_the_clock_jumps() {
+        let start = Start {
+            time: Timestamp::from_secs(1_000_000),
+            instant: Instant::now(),
+        };
+        tokio::time::advance(Duration::from_secs(3600)).await;
+        for (now, believed) in [
+            (1_003_600, 1_003_600),
+            (1_003_601, 1_003_600),
+            (1_003_600 + 365 * 24 * 3600, 1_003_600),
+            (i64::MAX, 1_003_600),
+            (1_000_000, 1_000_000),
+            (0, 0),
+            (i64::MIN, i64::MIN),
+        ] {
+            let now = start.at_most(Timestamp::from_secs(now));
+            assert_eq!(now, Timestamp::from_secs(believed));
+        }
+    }
+}

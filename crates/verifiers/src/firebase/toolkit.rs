@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::accounts::{Account, AccountState};
 use crate::error::{AskError, ConfigError, LookupUnavailable};
 use crate::jwt::strict_json;
+use crate::outage::Outage;
 use crate::outbound::{ClientAuth, Endpoint, Flights, Outbound};
 use crate::recent::Recent;
 
@@ -29,6 +30,7 @@ struct Shared {
     auth: ClientAuth,
     outbound: Outbound,
     found: Recent<Box<str>, Found>,
+    outage: Outage,
 }
 
 #[derive(Clone, Copy)]
@@ -70,6 +72,7 @@ impl IdentityToolkit {
                 auth,
                 outbound,
                 found: Recent::new(MOST_REMEMBERED),
+                outage: Outage::new(),
             }),
             timeout: TIMEOUT,
             remember_for: REMEMBER_FOR,
@@ -136,7 +139,7 @@ impl Shared {
                 let account = *account;
                 self.found.insert(subject, Found { account, until });
             }
-            Err(error) => tracing::warn!(%error, "an account's state cannot be had"),
+            Err(error) => self.outage.tell("an account's state cannot be had", error),
         }
         asked
     }

@@ -57,6 +57,14 @@ impl Call {
         &self.id
     }
 
+    /// Refuses parameters of a call that takes none.
+    pub(super) fn no_query(&self) -> Result<(), Problem> {
+        match self.uri.query() {
+            None | Some("") => Ok(()),
+            Some(_) => Err(Problem::bad("the parameters: there are none here")),
+        }
+    }
+
     /// The parameters.
     pub(super) fn query<T: DeserializeOwned>(&self) -> Result<T, Problem> {
         let read = Query::<T>::try_from_uri(&self.uri);
@@ -68,6 +76,10 @@ impl Call {
     pub(super) fn body<T: DeserializeOwned>(&self) -> Result<T, Problem> {
         if !self.is_json {
             return Err(Problem::not_json());
+        }
+        // A list would be taken for the fields in their order.
+        if !self.body.trim_ascii_start().starts_with(b"{") {
+            return Err(Problem::bad("the body: it is no JSON object"));
         }
         serde_json::from_slice(&self.body)
             .map_err(|error| Problem::bad(format!("the body: {error}")))

@@ -42,7 +42,7 @@ use portcullis_gateway::Gate;
 use portcullis_ledger::Ledger;
 use tower::{Layer, ServiceExt};
 
-use self::answer::Problem;
+use self::answer::{Problem, Reply};
 use self::call::Call;
 use self::operation::{Operation, operations};
 pub(crate) use self::time::Time;
@@ -111,15 +111,17 @@ impl Api {
     }
 
     fn serves(self, operation: Operation) -> axum::routing::MethodRouter {
-        let handler = operation.handler;
-        let serve = move |params: RawPathParams, request: Request| async move {
-            match Call::read(&params, request).await {
-                Ok(call) => match handler(self, call).await {
-                    Ok(reply) => reply.into_response(),
-                    Err(problem) => problem.into_response(),
-                },
-                Err(problem) => problem.into_response(),
+        let (handler, has_query) = (operation.handler, operation.query.is_some());
+        let answer = move |params: RawPathParams, request: Request| async move {
+            let call = Call::read(&params, request).await?;
+            if !has_query {
+                call.no_query()?;
             }
+            handler(self, call).await
+        };
+        let serve = move |params: RawPathParams, request: Request| async move {
+            let answered: Result<Reply, Problem> = answer(params, request).await;
+            answered.map_or_else(IntoResponse::into_response, IntoResponse::into_response)
         };
         let method = MethodFilter::try_from(operation.method);
         on(

@@ -1,4 +1,6 @@
-use std::net::SocketAddr;
+mod each;
+
+use std::net::Ipv4Addr;
 
 use axum::Extension;
 use axum::body::Body;
@@ -78,12 +80,16 @@ impl Tested {
     }
 
     async fn sends(&self, request: Builder, body: Body) -> (StatusCode, Value) {
-        let peer = SocketAddr::from(([127, 0, 0, 1], 1));
+        let peer = Peer::at(Ipv4Addr::LOCALHOST.into());
+        self.sends_from(peer, request, body).await
+    }
+
+    async fn sends_from(&self, peer: Peer, request: Builder, body: Body) -> (StatusCode, Value) {
         let request = request
             .header("host", "localhost")
             .body(body)
             .expect("a request");
-        let router = self.router.clone().layer(Extension(Peer::at(peer.ip())));
+        let router = self.router.clone().layer(Extension(peer));
         let response = router.oneshot(request).await.expect("an answer");
         let status = response.status();
         let bytes = response

@@ -1,6 +1,6 @@
 //! Tickets that operators hand out.
 
-use portcullis_boundary::{Identity, Refusal};
+use portcullis_boundary::Identity;
 use portcullis_gateway::WantedTicket;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,6 +9,7 @@ use super::Api;
 use super::answer::{Problem, Reply};
 use super::call::Call;
 use super::time::Time;
+use crate::desk::NotIssued;
 
 /// A ticket that is to be made.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -57,7 +58,7 @@ pub(super) async fn create(api: Api, call: Call) -> Result<Reply, Problem> {
         route: &wanted.route,
         origin: wanted.origin.as_deref(),
     });
-    let issued = issued.await.map_err(|refusal| refused(&refusal))?;
+    let issued = issued.await.map_err(problem)?;
     api.did(&call, "ticket_issued", &issued.session.to_string());
     Reply::created(WholeTicket {
         ticket: issued.ticket.expose().to_owned(),
@@ -66,7 +67,12 @@ pub(super) async fn create(api: Api, call: Call) -> Result<Reply, Problem> {
     })
 }
 
-fn refused(refusal: &Refusal) -> Problem {
-    let detail = refusal.detail().to_string();
-    Problem::new(refusal.status(), detail)
+fn problem(error: NotIssued) -> Problem {
+    match error {
+        NotIssued::Invalid(error) => error.into(),
+        NotIssued::Refused(refusal) => {
+            let detail = refusal.detail().to_string();
+            Problem::new(refusal.status(), detail)
+        }
+    }
 }
