@@ -41,7 +41,7 @@ impl HttpEvents {
             match Pin::new(&mut self.body).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
                     self.silence.broken();
-                    if let Some(data) = frame.data_ref() {
+                    if let Ok(data) = frame.into_data() {
                         self.parser.push(data);
                     }
                 }
