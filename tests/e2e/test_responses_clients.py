@@ -72,6 +72,18 @@ def test_the_key_of_an_sdk_is_a_credential_of_the_gate_and_the_upstream_gets_its
     assert token.encode() not in asked.head.encode() + asked.raw
 
 
+def test_a_jwt_is_the_key_of_openai_agents_and_of_codex(bridge, codex):
+    door = bridge()
+    token = tokens.make(scope="chat")
+    assert agents(door.base, token, ["say hi"], MODEL) == [stories.REPLY]
+    ran = codex.run(door.base, token)
+    assert (ran.code, ran.out.strip(), ran.reconnects, ran.fell_back) == (0, stories.REPLY, 0, False), ran.err
+    assert {fields["verifier"] for fields in door.gate.decisions("admitted")} == {"jwt"}
+    for asked in door.upstream.asked:
+        assert asked.headers["authorization"] == f"Bearer {responses.UPSTREAM_KEY}"
+        assert token.encode() not in asked.head.encode() + asked.raw
+
+
 # A function call ------------------------------------------------------------------------------------------------------
 
 
@@ -214,6 +226,17 @@ def test_openai_python_reads_two_lanes_at_once(bridge, by):
                     return turns
 
     turns = asyncio.run(talk())
+    assert sorted(turn.completed(lane=lane).text for lane, turn in turns.items()) == ["four five six", "one two three"]
+
+
+@pytest.mark.parametrize("by", BEHIND)
+@pytest.mark.parametrize("sdk", ["openai", "openai-6"])
+def test_openai_node_reads_two_lanes_at_once(bridge, sdk, by):
+    door = bridge(stories.text("one two three", pace=0.05), stories.text("four five six", pace=0.05), by=by)
+    orders = [{"model": MODEL, "input": f"on {lane}", "stream_id": lane} for lane in ("a", "b")]
+    turns = {"a": Turn(), "b": Turn()}
+    for event in node_events(sdk, door.base, door.token, orders, together=True):
+        turns[event["stream_id"]].events.append(event)
     assert sorted(turn.completed(lane=lane).text for lane, turn in turns.items()) == ["four five six", "one two three"]
 
 

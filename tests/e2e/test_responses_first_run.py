@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from support import tokens
+from support import configs, tokens
+from support.raw import ask, request
 from support.responses_clients import SDKS, WEATHER, agents, node_events
 from support.responses_socket import MODEL, Talk
 
@@ -58,6 +59,20 @@ def test_plain_http_is_answered_too(door):
         assert client.responses.create(model=MODEL, input="say hi").output_text
         kinds = [event.type for event in client.responses.create(model=MODEL, input="say hi", tools=[WEATHER], stream=True)]
     assert (kinds[0], kinds[-1]) == ("response.created", "response.completed")
+
+
+@pytest.mark.parametrize("way", ["a file", "one line"])
+def test_the_demo_has_the_same_models_however_it_is_served(gate, files, tmp_path, way):
+    if way == "a file":
+        live = gate(configs.base(files, "builtin:demo"))
+    else:
+        live = gate(argv=[*SERVE, "--upstream", "builtin:demo", "--ws-auth", "capability-token", "--ws-token-file", files["one"]])
+    [turn] = SDKS["openai-python"](live.http("/v1"), tokens.ALICE, [{"model": MODEL, "input": "say hi"}])
+    assert turn.completed().text
+    page = ask(live.port, request("GET", "/", [("Authorization", f"Bearer {tokens.ALICE}")], host=live.authority))
+    assert page.status == 200 and page.header("content-type").startswith("text/html")
+    refused = ask(live.port, request("GET", "/v1/models", host=live.authority))
+    assert refused.status == 401
 
 
 def test_without_the_token_nobody_is_answered(door):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import statistics
 import threading
 import time
 
@@ -122,9 +123,10 @@ def test_all_lanes_of_a_client_that_leaves_are_left_and_what_waited_is_never_ask
     assert len(door.upstream.asked) == 4
 
 
-def test_the_fastest_of_ten_leaves_takes_less_than_100_ms(bridge):
-    """Without slack: a busy machine adds to single ones and not to the best of ten."""
-    door = bridge(*[stories.silent() for _ in range(10)])
+@pytest.mark.parametrize("by", ["http", "socket"])
+def test_the_median_of_ten_leaves_takes_less_than_100_ms_and_none_much_longer(bridge, by):
+    """The median without slack: a busy machine adds to single ones."""
+    door = bridge(*[stories.silent() for _ in range(10)], by=by)
     took = []
     for number in range(10):
         talk = door.talk()
@@ -132,7 +134,8 @@ def test_the_fastest_of_ten_leaves_takes_less_than_100_ms(bridge):
         at = time.monotonic()
         talk.vanish()
         took.append(door.upstream.asked[number].wait_left() - at)
-    assert min(took) < SOON, took
+    assert statistics.median(took) < SOON, took
+    assert max(took) < SOON + SLACK, took
 
 
 def test_a_post_that_is_left_leaves_its_upstream(bridge):
@@ -236,6 +239,26 @@ def test_the_tokens_of_each_turn_are_in_the_log_and_in_the_metrics(bridge, by):
     assert metric(door, "portcullis_turn_tokens_total", kind="input") == 84
     assert metric(door, "portcullis_turn_tokens_total", kind="output") == 14
     assert metric(door, "portcullis_turn_tokens_total", kind="cached") == 20
+
+
+@pytest.mark.parametrize("by", ["http", "socket", "mock"])
+def test_how_long_turns_and_their_first_tokens_took_is_in_the_metrics(bridge, by):
+    door = bridge(stories.text("One.", think=0.3), stories.text("Two.", think=0.3), stories.refused(400, "invalid_value"), by=by)
+    with door.talk() as talk:
+        talk.turn("one").completed("One.")
+        talk.turn("two").completed("Two.")
+        talk.turn("three").errs(400, "invalid_value")
+        eventually(lambda: len(turns_of(door)) == 3, what="three turns in the log")
+    turns = turns_of(door)
+    # The one that was refused had no token.
+    for name, field, count in (("duration", "duration_ms", 3), ("first_token", "first_token_ms", 2)):
+        told = [turn[field] for turn in turns if turn.get(field) is not None]
+        assert len(told) == count
+        name = f"portcullis_turn_{name}_seconds"
+        assert metric(door, f"{name}_count", route="responses") == count
+        # The log has whole milliseconds, rounded down.
+        total = metric(door, f"{name}_sum", route="responses")
+        assert 0.6 <= total and 0 <= total * 1000 - sum(told) < count, (total, told)
 
 
 def test_the_tokens_of_a_post_count_too(bridge):

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from support import responses, responses_story as stories
+from support.responses_clients import WEATHER
 from support.responses_socket import MODEL, said
 from support.responses_story import Bytes, Event
 
@@ -207,6 +208,39 @@ def test_references_to_items_that_the_upstream_did_not_keep_are_not_asked(asked,
 def test_the_routes_instructions_come_before_the_clients(asked, by, given, want):
     fields = {} if given is None else {"f_instructions": given}
     assert asked(by=by, instructions="House rules.", **fields).body["instructions"] == want
+
+
+# What a mock can tell of its request: the model's name, a tool that was put there, that nothing follows what the user said.
+PREPARED = """
+[[scene]]
+model = "gpt-5"
+last = "user"
+names_tool = true
+steps = [{ text = "{model} may call {tool}." }]
+
+[[scene]]
+steps = [{ text = "Nobody prepared this." }]
+"""
+
+
+@pytest.mark.parametrize("by", BEHIND)
+def test_the_preparation_is_the_same_before_every_upstream(bridge, by, tmp_path):
+    scenes = tmp_path / "prepared.toml"
+    scenes.write_text(PREPARED)
+    settings = {"scenes": scenes} if by == "mock" else {}
+    told = "gpt-5 may call get_weather."
+    door = bridge(stories.text(told), by=by, aliases=[{"match": "fast", "to": "gpt-5"}], force={"store": False, "tools": [WEATHER]},
+                  remove=["temperature"], instructions="House rules.", **settings)
+    given = [said("user", "Call get_weather."), {"type": "item_reference", "id": "msg_1"}]
+    with door.talk() as talk:
+        turn = talk.turn(given, model="fast", temperature=0.5, store=True, instructions="Be brief.").completed(told)
+    assert turn.terminal["response"]["model"] == "fast"
+    if by == "mock":
+        return
+    [asked] = door.upstream.asked
+    assert (asked.body["model"], asked.body["store"], asked.body["tools"]) == ("gpt-5", False, [WEATHER])
+    assert (asked.body["instructions"], asked.input) == ("House rules.\nBe brief.", given[:1])
+    assert "temperature" not in asked.body
 
 
 def test_instructions_may_be_in_a_file(asked, tmp_path):

@@ -198,17 +198,13 @@ fn models(token: &SecretFile, outside: &Outside) -> anyhow::Result<Route> {
         verifiers: vec![Arc::new(verifier)],
         carriers: Carriers::new([Carrier::Header, Carrier::Subprotocol]),
     };
-    let url = "builtin:responses".parse().expect("an upstream's URL");
-    let (target, _) = config::target(outside, url, None, None).map_err(anyhow::Error::msg)?;
-    let mut upstream = Upstream::new(target);
-    upstream.response_timeout = config::ANSWER_TIMEOUT;
     Ok(Route {
         pattern: Pattern::Prefix("/v1".into()),
         policy: Arc::new(Policy::new("models", auth)),
         terms: Arc::new(Terms::default()),
         authority: None,
         login: None,
-        upstream,
+        upstream: config::models(outside).map_err(anyhow::Error::msg)?,
     })
 }
 

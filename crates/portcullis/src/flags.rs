@@ -89,7 +89,11 @@ pub(crate) fn settings(
     let auth = auth(args, verifier, overrides.auth_required)?;
     let is_off = matches!(auth, Auth::Off);
     let upstream = upstream(args, url.clone(), has_verifier, outside, &mut kept)?;
-    let route = route(args, &url, auth, has_verifier, upstream);
+    let mut routes = vec![route(args, &url, auth, has_verifier, upstream)];
+    if let ([demo], UpstreamUrl::Demo) = (&*routes, &url) {
+        let models = config::models_beside(demo, outside);
+        routes.push(models.map_err(anyhow::Error::msg)?);
+    }
     let warnings = if is_off {
         let mend = if has_verifier {
             config::UNSET_SWITCH
@@ -106,7 +110,7 @@ pub(crate) fn settings(
     Ok(Settings {
         keys: Vec::new(),
         gate: GateConfig {
-            routes: vec![route],
+            routes,
             limits: Limits::default(),
             room: Room::default(),
             timeouts,

@@ -99,8 +99,9 @@ def node(sdk: str) -> Callable:
     return run
 
 
-def node_events(sdk: str, base: str, key: str, orders: list[dict], tools: dict[str, str] | None = None, wait: float = 15) -> list[dict]:
-    order = {"sdk": sdk, "base": base, "key": key, "turns": orders, "tools": tools or {}, "wait": int(wait * 1000)}
+def node_events(sdk: str, base: str, key: str, orders: list[dict], tools: dict[str, str] | None = None, wait: float = 15,
+                together: bool = False) -> list[dict]:
+    order = {"sdk": sdk, "base": base, "key": key, "turns": orders, "tools": tools or {}, "wait": int(wait * 1000), "together": together}
     result = subprocess.run(["node", "--no-warnings", str(NODE_CLIENT), json.dumps(order)], env=clean_env(), capture_output=True,
                             text=True, timeout=wait + 15, stdin=subprocess.DEVNULL)
     assert result.returncode == 0, result.stderr

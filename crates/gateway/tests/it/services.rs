@@ -2,20 +2,23 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
+use portcullis_boundary::carrier::Carriers;
+use portcullis_boundary::clock::{Clock, SystemClock, Timestamp};
 use portcullis_boundary::policy::Auth;
 use portcullis_boundary::revocation::{Revocation, Target as Revoked};
-use portcullis_boundary::{Identity, RefusalKind};
+use portcullis_boundary::{Credential, Identity, RefusalKind, Rejection, Verifier};
 use portcullis_gateway::config::{Target, Upstream};
 use portcullis_gateway::service::{Admitted, Body, ServiceUpstream, Socket, SocketIo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
-use super::support::{Setup, TestGate, bearer, masked, required, unmasked, within};
+use super::support::{Setup, TestGate, bearer, masked, required, required_with, unmasked, within};
 
 #[tokio::test]
 async fn a_plain_request_is_answered_by_the_service_which_knows_who_asks() {
@@ -112,6 +115,41 @@ async fn a_service_that_asks_again_hears_what_was_revoked_meanwhile() {
 }
 
 #[tokio::test]
+async fn a_service_that_asks_again_hears_that_the_credential_has_expired_meanwhile() {
+    let (ask, mut asked) = mpsc::channel(1);
+    let verifier = Arc::new(Brief(Duration::from_millis(300)));
+    let mut setup = Setup::new(required_with(verifier, Carriers::default()));
+    setup.upstream = upstream(move |request: Request<Body>| {
+        let ask = ask.clone();
+        async move {
+            ask.send(admitted(&request)).await.expect("asked");
+            answer(StatusCode::OK, String::new())
+        }
+    });
+    let gate = setup.start();
+    // Not a session, which would be ended at that time whatever its service asks.
+    let text = format!(
+        "GET /x HTTP/1.1\r\nhost: {}\r\nauthorization: {}\r\n\r\n",
+        gate.address,
+        bearer()
+    );
+    assert_eq!(gate.send(&text).await.0.status, 200);
+    let admitted = within(asked.recv()).await.expect("a request");
+    let end = admitted.identity().end().expect("it has one");
+    let refusal = within(async {
+        loop {
+            match admitted.check().await {
+                Ok(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+                Err(refusal) => return refusal,
+            }
+        }
+    })
+    .await;
+    assert_eq!(refusal.kind(), RefusalKind::Expired);
+    assert!(SystemClock::new().now() >= end, "not before its time");
+}
+
+#[tokio::test]
 async fn where_the_door_asks_nobody_who_it_is_a_service_that_asks_again_is_told_so() {
     let (ask, mut asked) = mpsc::channel(1);
     let mut setup = Setup::new(Auth::Off);
@@ -133,6 +171,20 @@ async fn where_the_door_asks_nobody_who_it_is_a_service_that_asks_again_is_told_
         .await
         .expect("let in as at the door");
     assert_eq!(identity.subject(), "local");
+}
+
+/// Vouches for everybody, for so long.
+struct Brief(Duration);
+
+impl Verifier for Brief {
+    fn name(&self) -> &str {
+        "brief"
+    }
+
+    async fn verify(&self, _: &Credential, now: Timestamp) -> Result<Identity, Rejection> {
+        let end = now.after(self.0);
+        Ok(Identity::new("ada").expires_at(end, end))
+    }
 }
 
 /// A gate before a service that drains itself, and what it is asked.

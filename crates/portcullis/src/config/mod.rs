@@ -8,6 +8,7 @@ mod admin;
 mod at;
 mod builder;
 mod callout;
+mod demo;
 mod file;
 mod ledger;
 mod listeners;
@@ -42,6 +43,7 @@ use portcullis_verifiers::jwks::Keys;
 
 pub(crate) use self::admin::{ADMIN_SCOPE, AdminPlan, admin_policy};
 use self::builder::Builder;
+pub(crate) use self::demo::{beside as models_beside, models};
 pub(crate) use self::file::ClientAuth;
 pub(crate) use self::ledger::{BusPlan, LedgerPlan};
 pub(crate) use self::listeners::{DEFAULT_URL, ListenerPlan, host_name, open};

@@ -18,7 +18,7 @@ use super::logins::{self, Plans};
 use super::problem::Problem;
 use super::scalar::Names;
 use super::verifiers::{Recipe, Recipes, Shape};
-use super::{callout, recheck, suggest, upstreams, values};
+use super::{callout, demo, recheck, suggest, upstreams, values};
 use crate::assertion::Signer;
 use crate::login::LoginPlan;
 
@@ -72,7 +72,10 @@ pub(super) fn build(
             upstream: upstream?,
         })
     });
-    built.collect::<Vec<_>>().into_iter().flatten().collect()
+    let built: Vec<Option<Route>> = built.collect();
+    let written = routes.iter().map(|At { value, .. }| value);
+    let models = demo::beside_written(builder, written, &built);
+    built.into_iter().flatten().chain(models).collect()
 }
 
 fn check_unique(builder: &mut Builder, routes: &[At<file::Route>]) {

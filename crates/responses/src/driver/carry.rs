@@ -38,6 +38,10 @@ pub(crate) struct Driver {
     draining: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
     timer: Option<Pin<Box<Sleep>>>,
     goodbye: Option<Goodbye>,
+    /// How many events of upstreams wait to be written.
+    gathered: usize,
+    /// Whether somebody is asked who was not polled since.
+    is_asking_anew: bool,
     is_gone: bool,
 }
 
@@ -59,6 +63,8 @@ impl Driver {
             draining: Some(Box::pin(start.draining.cancelled_owned())),
             timer: None,
             goodbye: None,
+            gathered: 0,
+            is_asking_anew: false,
             is_gone: false,
         }
     }
@@ -68,16 +74,31 @@ impl Driver {
             if let Some(goodbye) = &mut self.goodbye {
                 return goodbye.poll(&mut self.line, cx);
             }
-            let mut has_moved = self.poll_draining(cx);
-            has_moved |= self.poll_timer(cx);
-            has_moved |= self.poll_client(cx);
-            has_moved |= self.poll_asks(cx);
-            has_moved |= self.poll_upstream(cx);
-            has_moved |= self.poll_write(cx);
+            self.poll_draining(cx);
+            let has_ticked = self.poll_timer(cx);
+            self.poll_client(cx);
+            let mut was_full = self.is_full();
+            self.poll_asks(cx);
+            let has_heard = self.poll_upstream(cx);
+            was_full |= self.is_full();
             if self.is_gone {
                 return Poll::Ready(());
             }
-            if !has_moved && self.goodbye.is_none() {
+            if has_heard && self.may_gather() {
+                // Whoever brings events was woken before us, and may bring the next one at once. A turn
+                // that comes in a burst would else cost a write for each.
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            self.gathered = 0;
+            self.poll_write(cx);
+            if self.is_gone {
+                return Poll::Ready(());
+            }
+            // Whoever is not named here was looked at after all that could matter to it.
+            let has_room = was_full && !self.is_full();
+            let has_news = self.goodbye.is_some() || self.is_asking_anew || self.is_due_earlier();
+            if !(has_ticked || has_heard || has_room || has_news) {
                 return Poll::Pending;
             }
         }
@@ -86,33 +107,48 @@ impl Driver {
         Poll::Pending
     }
 
-    fn poll_draining(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(draining) = &mut self.draining else {
-            return false;
-        };
-        if draining.as_mut().poll(cx).is_pending() {
-            return false;
-        }
-        self.draining = None;
-        self.machine.drain(self.now());
-        self.act();
-        true
+    /// Whether so much waits, for the client or for an upstream, that nothing is read from the client.
+    fn is_full(&self) -> bool {
+        self.line.outbox.is_full() || self.link.is_full()
     }
 
-    fn poll_client(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut has_moved = false;
+    /// Whether more events may be waited for before those that were heard are written.
+    fn may_gather(&self) -> bool {
+        let is_enough = self.gathered >= MOST_EVENTS || self.line.outbox.is_full();
+        !is_enough && self.goodbye.is_none()
+    }
+
+    /// Whether the timer would fire too late.
+    fn is_due_earlier(&self) -> bool {
+        let Some(deadline) = self.machine.deadline() else {
+            return false;
+        };
+        let until = self.origin + deadline.elapsed();
+        let timer = self.timer.as_ref();
+        timer.is_none_or(|timer| timer.deadline() > until)
+    }
+
+    fn poll_draining(&mut self, cx: &mut Context<'_>) {
+        if let Some(draining) = &mut self.draining
+            && draining.as_mut().poll(cx).is_ready()
+        {
+            self.draining = None;
+            self.machine.drain(self.now());
+            self.act();
+        }
+    }
+
+    fn poll_client(&mut self, cx: &mut Context<'_>) {
         while self.goodbye.is_none() {
-            if self.line.outbox.is_full() || self.link.is_full() {
+            if self.is_full() {
                 if self.line.poll_gather(cx).is_ready() {
                     self.leave();
-                    has_moved = true;
                 }
                 break;
             }
             let Poll::Ready(read) = self.line.poll_read(cx) else {
                 break;
             };
-            has_moved = true;
             match read {
                 Read::Incoming(Incoming::Message(frame)) => {
                     self.machine.receive(frame, self.now());
@@ -134,10 +170,10 @@ impl Driver {
                 }
             }
         }
-        has_moved
     }
 
-    fn poll_asks(&mut self, cx: &mut Context<'_>) -> bool {
+    fn poll_asks(&mut self, cx: &mut Context<'_>) {
+        self.is_asking_anew = false;
         let mut answers = Vec::new();
         self.asks
             .retain_mut(|asked| match asked.answer.as_mut().poll(cx) {
@@ -147,7 +183,6 @@ impl Driver {
                     false
                 }
             });
-        let has_moved = !answers.is_empty();
         for (id, answer) in answers {
             match answer {
                 Ok(()) => self.machine.admitted(id, self.now()),
@@ -155,10 +190,9 @@ impl Driver {
             }
         }
         self.act();
-        has_moved
     }
 
-    /// Passes on what upstreams say, as long as the client takes it.
+    /// Passes on what upstreams say, as long as the client takes it; says whether they said anything.
     fn poll_upstream(&mut self, cx: &mut Context<'_>) -> bool {
         for heard in 0..MOST_EVENTS {
             if self.goodbye.is_some() || self.is_gone || self.line.outbox.is_full() {
@@ -167,6 +201,7 @@ impl Driver {
             let Poll::Ready(heard_now) = self.link.poll_heard(cx) else {
                 return heard > 0;
             };
+            self.gathered += 1;
             let now = self.now();
             match heard_now {
                 Heard::Event(id, text) => self.machine.event(id, &text, now),
@@ -186,13 +221,11 @@ impl Driver {
         true
     }
 
-    /// Writes what waits; says whether there is room again where there was none.
-    fn poll_write(&mut self, cx: &mut Context<'_>) -> bool {
-        let was_full = self.line.outbox.is_full();
+    /// Writes what waits.
+    fn poll_write(&mut self, cx: &mut Context<'_>) {
         if let Poll::Ready(Err(_)) = self.line.poll_write(cx) {
             self.leave();
         }
-        was_full && !self.line.outbox.is_full()
     }
 
     /// Waits for the next deadline. The timer is set anew only when it fires or would fire too late: each
@@ -223,10 +256,13 @@ impl Driver {
         while let Some(action) = self.machine.next_action() {
             match action {
                 Action::Send(text) => self.line.outbox.text(&text),
-                Action::Ask(id, ask) => self.asks.push(Asked {
-                    id,
-                    answer: self.caller.ask(ask),
-                }),
+                Action::Ask(id, ask) => {
+                    self.is_asking_anew = true;
+                    self.asks.push(Asked {
+                        id,
+                        answer: self.caller.ask(ask),
+                    });
+                }
                 Action::Start(id, request) => self.link.start(id, request),
                 Action::Stop(id) => {
                     self.asks.retain(|asked| asked.id != id);
@@ -301,5 +337,5 @@ const LOG: &str = "portcullis::responses";
 /// How many times everything is looked at before others have their turn.
 const MOST_ROUNDS: usize = 16;
 
-/// How many events are passed on before they are written.
+/// How many events are passed on at once, and how many are gathered before they are written.
 const MOST_EVENTS: usize = 64;

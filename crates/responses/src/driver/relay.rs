@@ -7,7 +7,6 @@ use std::task::{Context, Poll};
 
 use futures_util::{Sink, Stream};
 use http::HeaderMap;
-use tokio::time::{Instant, Sleep};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::link::Heard;
@@ -15,7 +14,7 @@ use crate::event::{refuses_credential, without_credential};
 use crate::failure::Failure;
 use crate::json::Text;
 use crate::machine::{Request, TurnId};
-use crate::upstream::{SocketUpstream, UpstreamSocket};
+use crate::upstream::{Silence, SocketUpstream, UpstreamSocket};
 
 /// The upstream's socket. It is opened when a turn needs it, and opened anew when it was lost.
 pub(crate) struct Relay {
@@ -26,8 +25,7 @@ pub(crate) struct Relay {
     is_flushed: bool,
     /// The turns that the upstream was asked for, and that are not over.
     turns: Vec<TurnId>,
-    last: Instant,
-    timer: Option<Pin<Box<Sleep>>>,
+    silence: Silence,
 }
 
 enum State {
@@ -40,20 +38,19 @@ impl Relay {
     /// Connects to `upstream` with `headers`.
     pub(crate) fn new(upstream: Arc<SocketUpstream>, headers: HeaderMap) -> Self {
         Self {
+            silence: Silence::new(upstream.timeouts().silence),
             upstream,
             headers,
             state: State::Idle,
             outbox: VecDeque::new(),
             is_flushed: true,
             turns: Vec::new(),
-            last: Instant::now(),
-            timer: None,
         }
     }
 
     pub(super) fn start(&mut self, id: TurnId, request: Request) {
         self.turns.push(id);
-        self.last = Instant::now();
+        self.silence.broken();
         if let Some(text) = Text::from_utf8(request.body) {
             self.send(text);
         }
@@ -102,7 +99,7 @@ impl Relay {
             match connect.as_mut().poll(cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(socket)) => {
-                    self.last = Instant::now();
+                    self.silence.broken();
                     self.state = State::Up(Box::new(socket));
                 }
                 Poll::Ready(Err(failure)) => return Poll::Ready(Heard::Lost(failure)),
@@ -122,7 +119,7 @@ impl Relay {
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Heard::Lost(reset(&error))),
                 Poll::Ready(Some(Ok(message))) => message,
             };
-            self.last = Instant::now();
+            self.silence.broken();
             match message {
                 Message::Text(text) => {
                     let text = Text::from(text);
@@ -151,30 +148,11 @@ impl Relay {
                 return Poll::Ready(Heard::Lost(reset(&error)));
             }
         }
-        self.poll_silence(cx).map(|()| Heard::Lost(Failure::Silent))
-    }
-
-    /// Ready when the upstream has a turn and has said nothing for too long.
-    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.turns.is_empty() {
+            // An upstream that was asked for nothing has nothing to say.
             return Poll::Pending;
         }
-        let until = self.last + self.upstream.timeouts().silence;
-        let timer = match &mut self.timer {
-            Some(timer) => {
-                if timer.deadline() > until || timer.is_elapsed() {
-                    timer.as_mut().reset(until);
-                }
-                timer
-            }
-            none => none.insert(Box::pin(tokio::time::sleep_until(until))),
-        };
-        loop {
-            match timer.as_mut().poll(cx) {
-                Poll::Ready(()) if timer.deadline() < until => timer.as_mut().reset(until),
-                polled => return polled,
-            }
-        }
+        self.silence.poll(cx).map(|()| Heard::Lost(Failure::Silent))
     }
 }
 

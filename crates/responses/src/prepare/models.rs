@@ -1,6 +1,6 @@
 //! Which models may be used, and the two names that a turn's model has.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use memchr::memmem;
 
@@ -91,7 +91,7 @@ impl Models {
         let Some(restored) = &self.restored else {
             return;
         };
-        for place in memmem::find_iter(text.as_bytes(), KEY) {
+        for place in KEY_FINDER.find_iter(text.as_bytes()) {
             let (Some(before), Some(after)) = (text.get(..place), text.get(place + KEY.len()..))
             else {
                 continue;
@@ -133,6 +133,9 @@ fn is_name(literal: &str, name: &str) -> bool {
 }
 
 const KEY: &[u8] = b"\"model\"";
+
+/// Made once: each event is searched.
+static KEY_FINDER: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(KEY));
 
 #[cfg(test)]
 mod tests {

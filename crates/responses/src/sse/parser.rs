@@ -9,7 +9,8 @@ use memchr::memchr2;
 /// of this protocol is stands in its data.
 #[derive(Debug)]
 pub(crate) struct Parser {
-    buffer: BytesMut,
+    /// What was not read yet: mostly one piece as it came, of which events are parts.
+    buffer: Bytes,
     /// The lines before this place have been read.
     read: usize,
     /// No line ends between `read` and this place.
@@ -30,7 +31,7 @@ impl Parser {
     /// Reads events of at most `most` bytes.
     pub(crate) fn new(most: usize) -> Self {
         Self {
-            buffer: BytesMut::new(),
+            buffer: Bytes::new(),
             read: 0,
             looked: 0,
             data: Vec::new(),
@@ -40,8 +41,17 @@ impl Parser {
         }
     }
 
-    pub(crate) fn push(&mut self, bytes: &[u8]) {
-        self.buffer.extend_from_slice(bytes);
+    /// Takes the next piece of the stream. One that begins where an event does is not copied.
+    pub(crate) fn push(&mut self, piece: Bytes) {
+        if self.buffer.is_empty() {
+            self.buffer = piece;
+            return;
+        }
+        // What was joined before is nobody else's, and grows in its place.
+        let begun = std::mem::take(&mut self.buffer).try_into_mut();
+        let mut joined = begun.unwrap_or_else(|shared| BytesMut::from(&*shared));
+        joined.extend_from_slice(&piece);
+        self.buffer = joined.freeze();
     }
 
     /// The data of the next event; none when more bytes are needed.
@@ -68,6 +78,12 @@ impl Parser {
     pub(crate) fn finish(&mut self) -> Option<Bytes> {
         self.read = self.buffer.len();
         self.take_event()
+    }
+
+    /// Where what was not read yet is kept.
+    #[cfg(test)]
+    pub(super) fn place(&self) -> *const u8 {
+        self.buffer.as_ptr()
     }
 
     /// A byte order mark may stand before the first event.
@@ -119,7 +135,7 @@ impl Parser {
 
     /// Takes what was read out of the buffer; its data, if there was some.
     fn take_event(&mut self) -> Option<Bytes> {
-        let event = self.buffer.split_to(self.read).freeze();
+        let event = self.buffer.split_to(self.read);
         self.read = 0;
         self.looked = 0;
         let data = std::mem::take(&mut self.data);

@@ -6,7 +6,7 @@ fn events(chunks: &[&[u8]]) -> Vec<String> {
     let mut parser = Parser::new(1 << 16);
     let mut events = Vec::new();
     for chunk in chunks {
-        parser.push(chunk);
+        parser.push(Bytes::copy_from_slice(chunk));
         while let Some(data) = parser.next_data().unwrap() {
             events.push(String::from_utf8(data.to_vec()).unwrap());
         }
@@ -50,7 +50,7 @@ fn events_are_read_as_the_standard_has_them() {
 fn what_has_no_end_is_too_large() {
     let mut parser = Parser::new(100);
     for _ in 0..10 {
-        parser.push(b"data: 12345\n");
+        parser.push(Bytes::from_static(b"data: 12345\n"));
         if parser.next_data().is_err() {
             return;
         }
@@ -62,9 +62,38 @@ fn what_has_no_end_is_too_large() {
 fn many_small_events_are_no_large_one() {
     let mut parser = Parser::new(100);
     for _ in 0..1000 {
-        parser.push(b"data: 12345\n\n");
+        parser.push(Bytes::from_static(b"data: 12345\n\n"));
         assert_eq!(parser.next_data().unwrap().unwrap(), "12345");
     }
+}
+
+#[test]
+fn an_event_of_one_piece_is_a_part_of_it_and_no_copy() {
+    let piece = Bytes::from_static(b"data: 1\n\ndata: 2\n\n");
+    let within = piece.as_ptr_range();
+    let mut parser = Parser::new(100);
+    parser.push(piece);
+    for _ in 0..2 {
+        let data = parser.next_data().unwrap().unwrap();
+        assert!(within.contains(&data.as_ptr()));
+    }
+}
+
+#[test]
+fn a_large_event_in_small_pieces_grows_in_its_place() {
+    let mut parser = Parser::new(1 << 20);
+    parser.push(Bytes::from_static(b"data: "));
+    let mut moves = 0;
+    let mut place = None;
+    for _ in 0..4_000 {
+        parser.push(Bytes::from_static(&[b'x'; 100]));
+        assert_eq!(parser.next_data(), Ok(None));
+        let now = parser.place();
+        moves += usize::from(place.replace(now) != Some(now));
+    }
+    parser.push(Bytes::from_static(b"\n\n"));
+    assert_eq!(parser.next_data().unwrap().unwrap().len(), 400_000);
+    assert!(moves < 40, "moved {moves} times");
 }
 
 proptest! {
@@ -102,7 +131,7 @@ proptest! {
     ) {
         let mut parser = Parser::new(256);
         for chunk in &chunks {
-            parser.push(chunk);
+            parser.push(Bytes::copy_from_slice(chunk));
             loop {
                 match parser.next_data() {
                     Ok(Some(_)) => {}

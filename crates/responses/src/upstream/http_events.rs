@@ -7,8 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::Stream;
 use http_body::Body;
-use tokio::time::{Instant, Sleep};
 
+use super::Silence;
 use crate::failure::Failure;
 use crate::json::Text;
 use crate::sse::{Parser, TooLarge};
@@ -17,10 +17,7 @@ use crate::sse::{Parser, TooLarge};
 pub(super) struct HttpEvents {
     body: reqwest::Body,
     parser: Parser,
-    silence: Duration,
-    last: Instant,
-    /// Armed for the end of the silence or earlier: most bytes only move that end back.
-    timer: Option<Pin<Box<Sleep>>>,
+    silence: Silence,
     is_over: bool,
 }
 
@@ -29,9 +26,7 @@ impl HttpEvents {
         Self {
             body,
             parser: Parser::new(MOST_EVENT),
-            silence,
-            last: Instant::now(),
-            timer: None,
+            silence: Silence::new(silence),
             is_over: false,
         }
     }
@@ -45,8 +40,8 @@ impl HttpEvents {
             }
             match Pin::new(&mut self.body).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
-                    self.last = Instant::now();
-                    if let Some(data) = frame.data_ref() {
+                    self.silence.broken();
+                    if let Ok(data) = frame.into_data() {
                         self.parser.push(data);
                     }
                 }
@@ -60,27 +55,8 @@ impl HttpEvents {
                     return Poll::Ready(self.parser.finish().and_then(read));
                 }
                 Poll::Pending => {
-                    return self.poll_silence(cx).map(|()| Some(Err(Failure::Silent)));
+                    return self.silence.poll(cx).map(|()| Some(Err(Failure::Silent)));
                 }
-            }
-        }
-    }
-
-    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let until = self.last + self.silence;
-        let timer = match &mut self.timer {
-            Some(timer) => {
-                if timer.deadline() > until || timer.is_elapsed() {
-                    timer.as_mut().reset(until);
-                }
-                timer
-            }
-            none => none.insert(Box::pin(tokio::time::sleep_until(until))),
-        };
-        loop {
-            match timer.as_mut().poll(cx) {
-                Poll::Ready(()) if timer.deadline() < until => timer.as_mut().reset(until),
-                polled => return polled,
             }
         }
     }

@@ -8,12 +8,14 @@ mod answer;
 mod credential;
 mod http;
 mod http_events;
+mod silence;
 mod socket;
 mod whole;
 
 pub use self::answer::{Answer, Call, DynUpstream, Events, Upstream};
 pub use self::credential::UpstreamCredential;
 pub use self::http::{HttpUpstream, Timeouts};
+pub(crate) use self::silence::Silence;
 pub use self::socket::SocketUpstream;
 pub(crate) use self::socket::UpstreamSocket;
 pub(crate) use self::whole::events as whole_events;

@@ -1,15 +1,17 @@
 //! An upstream that speaks the same protocol on a WebSocket.
 
-use std::fmt;
 use std::sync::Arc;
+use std::{fmt, io};
 
 use http::{HeaderMap, Uri};
+use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::tungstenite::{Error, error::TlsError};
-use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async_with_config};
 
 use super::credential::is_about_the_credential;
 use super::http::parse_socket_url;
@@ -72,8 +74,18 @@ impl SocketUpstream {
         self.credential.is_some()
     }
 
-    async fn dial(&self) -> Result<TcpStream, Failure> {
-        let unreachable = |reason: Box<str>| Failure::Unreachable { reason };
+    /// Connects within the time for it. An upstream that does not get as far as TLS was not reached.
+    async fn dial(&self) -> Result<MaybeTlsStream<TcpStream>, Failure> {
+        let unreachable = |reason: String| Failure::Unreachable {
+            reason: reason.into(),
+        };
+        tokio::time::timeout(self.timeouts.connect, self.reach())
+            .await
+            .map_err(|_| unreachable("no connection in time".into()))?
+            .map_err(|error| unreachable(error.to_string()))
+    }
+
+    async fn reach(&self) -> io::Result<MaybeTlsStream<TcpStream>> {
         let host = self.url.host().unwrap_or_default();
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let is_plain = self.url.scheme_str() == Some("ws");
@@ -81,15 +93,16 @@ impl SocketUpstream {
             .url
             .port_u16()
             .unwrap_or(if is_plain { 80 } else { 443 });
-        let connect = TcpStream::connect((host, port));
-        let stream = tokio::time::timeout(self.timeouts.connect, connect).await;
-        let stream = stream
-            .map_err(|_| unreachable("no connection in time".into()))?
-            .map_err(|error| unreachable(error.to_string().into()))?;
-        stream
-            .set_nodelay(true)
-            .map_err(|error| unreachable(error.to_string().into()))?;
-        Ok(stream)
+        let stream = TcpStream::connect((host, port)).await?;
+        stream.set_nodelay(true)?;
+        if is_plain {
+            return Ok(MaybeTlsStream::Plain(stream));
+        }
+        let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+        let connector = TlsConnector::from(Arc::clone(&self.tls));
+        // Large, and rare.
+        let shaken = Box::pin(connector.connect(name, stream)).await?;
+        Ok(MaybeTlsStream::Rustls(shaken))
     }
 
     pub(crate) async fn connect(&self, headers: &HeaderMap) -> Result<UpstreamSocket, Failure> {
@@ -108,14 +121,8 @@ impl SocketUpstream {
         let config = WebSocketConfig::default()
             .max_message_size(Some(MOST_MESSAGE))
             .max_frame_size(Some(MOST_MESSAGE));
-        let connector = Connector::Rustls(Arc::clone(&self.tls));
         // Large, and rare.
-        let connect = Box::pin(client_async_tls_with_config(
-            request,
-            stream,
-            Some(config),
-            Some(connector),
-        ));
+        let connect = Box::pin(client_async_with_config(request, stream, Some(config)));
         let time = self.timeouts.head;
         match tokio::time::timeout(time, connect).await {
             Err(_) => Err(Failure::HeadTimeout),
@@ -134,9 +141,6 @@ impl SocketUpstream {
                     body: body.unwrap_or_default().into(),
                 })
             }
-            Ok(Err(Error::Tls(TlsError::Rustls(error)))) => Err(Failure::Unreachable {
-                reason: error.to_string().into(),
-            }),
             Ok(Err(error)) => Err(unreachable(&error)),
         }
     }

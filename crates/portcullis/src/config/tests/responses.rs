@@ -50,6 +50,41 @@ fn a_route_to_models_is_a_service_that_waits_for_its_model() {
     }
 }
 
+/// The demo on all paths.
+fn demo() -> String {
+    route("")
+        .replace("builtin:echo", "builtin:demo")
+        .replace("/chat/*", "/*")
+}
+
+#[test]
+fn a_demo_of_all_paths_has_models_beside_it_for_those_who_may_enter() {
+    let settings = read(&demo()).expect("nothing is wrong");
+    let [page, models] = &*settings.gate.routes else {
+        panic!("two routes")
+    };
+    assert_eq!(page.pattern.to_string(), "/*");
+    assert_eq!(models.pattern.to_string(), "/v1/*");
+    assert!(matches!(models.upstream.target, Target::Service(_)));
+    assert!(Arc::ptr_eq(&models.policy, &page.policy));
+    assert!(Arc::ptr_eq(&models.terms, &page.terms));
+}
+
+#[test]
+fn a_demo_has_no_models_where_others_have_their_path_or_it_has_not_all() {
+    let demo = demo();
+    let own = demo.replace("path = \"/*\"", "path = \"/v1/*\"");
+    let own = &own[own.find("[[route]]").expect("a route")..];
+    for (text, count) in [
+        (format!("{demo}\n{own}"), 2),
+        (demo.replace("path = \"/*\"", "path = \"/\""), 1),
+        (route(""), 1),
+    ] {
+        let settings = read(&text).map_err(|error| error.to_string()).expect(&text);
+        assert_eq!(settings.gate.routes.len(), count, "{text}");
+    }
+}
+
 #[test]
 fn the_token_for_the_upstream_is_the_bridges_and_is_added_to_no_request_of_a_client() {
     let text = models("").replace(
