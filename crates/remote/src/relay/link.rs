@@ -21,6 +21,9 @@ pub struct Link {
     pub down: mpsc::Receiver<Down>,
     /// The bytes that wait for the guest.
     pub unread: Unread,
+    /// What is said to the road before anything else, so that it is settled for the guest: its host answers
+    /// older pings first.
+    pub probe: Option<ClientEnvelope>,
     /// Leaves the road when dropped.
     pub seat: Box<dyn Send + Sync>,
 }
