@@ -6,9 +6,9 @@ use std::time::Duration;
 use portcullis_ledger::bus::{BusUrl, Health, LocalBus, MAX_PAYLOAD, open};
 use portcullis_remote::relay::Exchange;
 use portcullis_remote::relay::exchange::{self, BusExchange, BusSettings, BusSetup};
-use portcullis_remote::wire::Version;
+use portcullis_remote::wire::{Key, Version};
 use portcullis_testing::NatsServer;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -77,8 +77,7 @@ async fn messages_of_any_length_come_whole_and_once_in_both_directions([near, fa
         };
         serve_while(&mut process, &mut road, asking).await;
     }
-    let heard: Vec<&Value> = process.heard[&key].iter().map(|it| &it["id"]).collect();
-    assert_eq!(heard, [0, 1, 2, 3, 4, 5]);
+    assert_eq!(ids(&process, &key), [0, 1, 2, 3, 4, 5]);
 }
 
 async fn a_host_whose_gate_is_killed_comes_back_at_another_and_its_guest_goes_on(
@@ -126,8 +125,7 @@ async fn a_road_that_drops_and_comes_back_loses_and_doubles_nothing([near, far]:
         serve_while(&mut process, &mut road, hearing).await;
         next += 5;
     }
-    let heard: Vec<&Value> = process.heard[&key].iter().map(|it| &it["id"]).collect();
-    assert_eq!(heard, (0..next).collect::<Vec<i32>>());
+    assert_eq!(ids(&process, &key), (0..next).collect::<Vec<u64>>());
 }
 
 #[tokio::test]
@@ -169,10 +167,9 @@ async fn a_nats_that_stops_and_starts_loses_nothing_in_silence_and_an_idle_guest
         }
     };
     serve_while(&mut process, &mut road, talk).await;
-    let heard = |key| process.heard[key].iter().map(|it| it["id"].clone());
-    assert_eq!(heard(&idle_key).collect::<Vec<_>>(), [0, 1]);
-    let numbers: Vec<Value> = heard(&busy_key).collect();
-    let expected: Vec<Value> = (0..numbers.len()).map(Value::from).collect();
+    assert_eq!(ids(&process, &idle_key), [0, 1]);
+    let numbers = ids(&process, &busy_key);
+    let expected: Vec<u64> = (0..numbers.len() as u64).collect();
     assert_eq!(numbers, expected);
 }
 
@@ -191,6 +188,12 @@ async fn what_is_lost_is_told_and_a_bad_topic_is_refused() {
     assert!(bus.publish("a b", Bytes::new()).await.is_err());
     let long = Bytes::from(vec![0; exchange::MAX_PAYLOAD]);
     assert!(bus.publish("remote.a", long).await.is_ok());
+}
+
+/// The ids of what a virtual client said, as its host heard it.
+fn ids(process: &Process, key: &Key) -> Vec<u64> {
+    let said = process.heard[key].iter();
+    said.map(|it| it["id"].as_u64().expect("an id")).collect()
 }
 
 /// Two gates, where nobody waits for long.

@@ -9,7 +9,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::acks::Acks;
-use crate::relay::link::{Down, Link, Unread};
+use crate::relay::link::{Down, Link, RoadAge, Unread};
 use crate::relay::{Coming, RoadStatus, Unreached};
 use crate::wire::{
     ClientEnvelope, ClientEvent, Key, MAX_SEGMENTS, MAX_UNACKNOWLEDGED, ServerEnvelope,
@@ -158,6 +158,10 @@ impl Road {
             up: self.up.clone(),
             down: heard,
             unread: unread.clone(),
+            road: RoadAge {
+                since: self.since,
+                number: self.number,
+            },
             probe: probe.map(|probe| ClientEnvelope::new(&probe, ClientEvent::Ping)),
             seat: Box::new(seat),
         })

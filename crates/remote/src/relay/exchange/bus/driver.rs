@@ -46,8 +46,8 @@ pub(super) struct Ends<I, O, R, W> {
     pub(super) read: R,
     /// From what is told to a word.
     pub(super) write: W,
-    /// Cancelled when nobody is there any more for whom the link is.
-    pub(super) left: CancellationToken,
+    /// Cancelled when the guest has left, or the road is over: the last words have a while.
+    pub(super) over: CancellationToken,
 }
 
 /// Drives an end until either has taken leave, or it breaks.
@@ -89,7 +89,7 @@ enum Event<I, O> {
     Heard(Option<Heard>),
     Place(Result<mpsc::OwnedPermit<I>, mpsc::error::SendError<()>>),
     Said(Option<O>),
-    Left,
+    Over,
     Woken,
 }
 
@@ -133,11 +133,12 @@ where
                     self.has_said_bye = true;
                     self.leave();
                 }
-                Event::Left => self.leave(),
+                Event::Over => self.leave(),
+                Event::Woken if self.is_late() => return Err(Broken::Late),
                 // What waits to be heard is no silence.
                 Event::Woken => match wire.ear.next().now_or_never() {
                     Some(heard) => self.hear(wire.end, heard)?,
-                    None => self.wake()?,
+                    None => self.machine.tick(self.now())?,
                 },
             }
         }
@@ -152,7 +153,7 @@ where
             heard = wire.ear.next() => Event::Heard(heard),
             place = self.ends.inbox.clone().reserve_owned(), if waits => Event::Place(place),
             said = self.ends.outbox.recv(), if may_say => Event::Said(said),
-            () = self.ends.left.cancelled(), if self.until.is_none() => Event::Left,
+            () = self.ends.over.cancelled(), if self.until.is_none() => Event::Over,
             () = sleep_until(deadline) => Event::Woken,
         }
     }
@@ -195,16 +196,12 @@ where
         Ok(())
     }
 
-    /// Nobody is there any more for whom the link is: the last words have a while.
     fn leave(&mut self) {
         self.until.get_or_insert(Instant::now() + FAREWELL);
     }
 
-    fn wake(&self) -> Result<(), Broken> {
-        if self.until.is_some_and(|until| until <= Instant::now()) {
-            return Err(Broken::Late);
-        }
-        self.machine.tick(self.now())
+    fn is_late(&self) -> bool {
+        self.until.is_some_and(|until| until <= Instant::now())
     }
 
     fn now(&self) -> Moment {

@@ -7,11 +7,14 @@
 //! | 16 | the road's end of the link, which that chose at random |
 //! | 8 | the number of this frame; of one that has none, the last number that was said |
 //! | 8 | the last number that was taken from the other end |
-//! | the rest | a piece of an envelope's text, or a version |
+//! | the rest | a piece of an envelope's text, a version, or which road it is |
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
+use portcullis_boundary::clock::Timestamp;
+
 use super::MAX_PAYLOAD;
+use crate::relay::link::RoadAge;
 
 /// The most bytes of a piece.
 pub(super) const PIECE: usize = MAX_PAYLOAD - HEAD;
@@ -75,6 +78,26 @@ impl Frame {
         }
     }
 
+    /// The guest has its place at `road`.
+    pub(super) fn opened(road: RoadAge) -> Self {
+        let mut piece = BytesMut::with_capacity(24);
+        piece.put_i64(road.since.as_millis());
+        piece.put_u128(road.number);
+        Self {
+            piece: piece.freeze(),
+            ..Self::first(Kind::Opened)
+        }
+    }
+
+    /// At which road; none when it does not say.
+    pub(super) fn road(&self) -> Option<RoadAge> {
+        let mut piece = self.piece.clone();
+        Some(RoadAge {
+            since: Timestamp::from_millis(piece.try_get_i64().ok()?),
+            number: piece.try_get_u128().ok()?,
+        })
+    }
+
     /// As it goes over the bus, on the link of the road's end `end`.
     pub(super) fn to_payload(&self, end: u128) -> Bytes {
         let mut payload = BytesMut::with_capacity(HEAD + self.piece.len());
@@ -125,6 +148,17 @@ mod tests {
             let parsed = Frame::parse(frame.to_payload(u128::MAX - 1));
             assert_eq!(parsed, Some((u128::MAX - 1, frame)));
         }
+    }
+
+    #[test]
+    fn which_road_it_is_comes_out_as_it_went_in() {
+        let road = RoadAge {
+            since: Timestamp::from_millis(-1),
+            number: u128::MAX,
+        };
+        let (_, frame) = Frame::parse(Frame::opened(road).to_payload(1)).expect("a frame");
+        assert_eq!(frame.road(), Some(road));
+        assert_eq!(Frame::first(Kind::Opened).road(), None);
     }
 
     #[test]

@@ -14,9 +14,9 @@ use super::machine::{Broken, Word};
 use super::words::{CALLS, Call, Id, answer_topic, guest_topic, road_topic};
 use super::{Ear, Heard};
 use crate::relay::exchange::{Asked, Coming, Unreached};
-use crate::relay::link::{Down, Link, Unread};
+use crate::relay::link::{Down, Link, RoadAge, Unread};
 use crate::relay::secret;
-use crate::wire::{Key, ServerEnvelope, ServerEvent};
+use crate::wire::{ClientEnvelope, Key, ServerEnvelope, ServerEvent};
 
 /// Asks for a link of `guest` to the road of `host`.
 pub(super) fn reach(
@@ -31,6 +31,7 @@ pub(super) fn reach(
         (Ok(place), Ok(link)) => {
             let asking = Asking {
                 hub: Arc::clone(hub),
+                host: host.into(),
                 call: Call::Reach {
                     from: Id(asker),
                     link: Id(link),
@@ -83,6 +84,7 @@ pub(super) fn has_road(hub: &Arc<Hub>, asker: u128, host: &str) -> Asked<bool> {
 /// A link that is asked for.
 struct Asking {
     hub: Arc<Hub>,
+    host: Box<str>,
     call: Call,
     link: u128,
     guest: Coming,
@@ -124,53 +126,64 @@ impl Asking {
             opened = self.take(&mut wire) => opened,
             () = tell.closed() => Err(Unreached::Away),
         };
-        if let Err(unreached) = opened {
-            // The guest may have its place meanwhile.
-            let cut = wire.say(&Frame::first(Kind::Cut));
-            let _: Result<Result<(), Broken>, _> = timeout(self.hub.patience, cut).await;
-            let _: Result<(), _> = tell.send(Err(unreached));
-            return;
-        }
-        let left = CancellationToken::new();
+        let road = match opened {
+            Ok(road) => road,
+            Err(unreached) => {
+                // The guest may have its place meanwhile.
+                let cut = Frame::first(Kind::Cut);
+                let _: Result<Result<(), Broken>, _> =
+                    timeout(self.hub.patience, wire.say(&cut)).await;
+                let _: Result<(), _> = tell.send(Err(unreached));
+                return;
+            }
+        };
+        let over = CancellationToken::new();
+        let entered = self
+            .hub
+            .links
+            .enter(&self.host, self.link, road, over.clone());
         let (up, said) = mpsc::channel(UP);
         let (down, heard) = mpsc::channel(DOWN);
         let link = Link {
             up,
             down: heard,
             unread: self.guest.unread.clone(),
+            road,
             probe: None,
-            seat: Box::new(left.clone().drop_guard()),
+            seat: Box::new(over.clone().drop_guard()),
         };
         // Whoever has gone has dropped it, which is noticed as any leaving.
         let _: Result<(), _> = tell.send(Ok(link));
-        let (key, unread) = (self.guest.key, self.guest.unread);
+        let (key, unread) = (&self.guest.key, &self.guest.unread);
         let ends = Ends {
             first: None,
             inbox: down,
             outbox: said,
-            read: |word| read(word, &key, &unread),
-            write: |envelope: crate::wire::ClientEnvelope| Word::Envelope(envelope.to_text()),
-            left,
+            read: |word| read(word, key, unread),
+            write: |envelope: ClientEnvelope| Word::Envelope(envelope.to_text()),
+            over,
         };
         let ended = Box::pin(drive(wire, ends, self.hub.pace)).await;
+        drop(entered);
         if let Err(why) = ended {
-            tracing::info!(target: "portcullis::remote", %why, "a guest's link is broken");
+            let host = &*self.host;
+            tracing::info!(target: "portcullis::remote", host, %why, "a guest's link is broken");
         }
     }
 
-    async fn take(&self, wire: &mut Wire) -> Result<(), Unreached> {
+    async fn take(&self, wire: &mut Wire) -> Result<RoadAge, Unreached> {
         let take = async {
             wire.say(&Frame::first(Kind::Beat)).await.ok()?;
             loop {
                 let (of, frame) = next_frame(&mut *wire.ear).await?;
                 if of == wire.end && frame.kind != Kind::Here {
-                    return Some(frame.kind);
+                    return Some(frame);
                 }
             }
         };
         match timeout(self.hub.patience, take).await {
-            Ok(Some(Kind::Opened)) => Ok(()),
-            Ok(Some(Kind::Full)) => Err(Unreached::Full),
+            Ok(Some(frame)) if frame.kind == Kind::Opened => frame.road().ok_or(Unreached::Away),
+            Ok(Some(frame)) if frame.kind == Kind::Full => Err(Unreached::Full),
             Ok(_) | Err(_) => Err(Unreached::Away),
         }
     }

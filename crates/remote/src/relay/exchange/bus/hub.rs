@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::links::Links;
 use super::machine::Pace;
 use super::teller::Teller;
 use super::{BusSetup, ByteBus, Ear, NotTold};
@@ -24,6 +25,7 @@ pub(super) struct Hub {
     pub(super) guests: Arc<Semaphore>,
     /// Places for links of roads that end here.
     pub(super) roads: Arc<Semaphore>,
+    pub(super) links: Links,
     pub(super) teller: Teller,
     tasks: TaskTracker,
     runtime: Handle,
@@ -43,6 +45,7 @@ impl Hub {
             },
             guests: Arc::new(Semaphore::new(settings.links)),
             roads: Arc::new(Semaphore::new(settings.links)),
+            links: Links::default(),
             teller,
             tasks: setup.tasks,
             runtime: setup.runtime,

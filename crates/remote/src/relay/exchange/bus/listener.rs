@@ -63,7 +63,7 @@ async fn hear(
             (true, Heard::Payload(payload)) => asked(hub, &board, places, &payload),
             // Who asked asks again.
             (true, Heard::Missed) => {}
-            (false, Heard::Payload(payload)) => told(board, &payload),
+            (false, Heard::Payload(payload)) => told(hub, board, &payload),
             (false, Heard::Missed) => board.missed(),
         }
     }
@@ -99,8 +99,12 @@ fn asked(hub: &Arc<Hub>, board: &Arc<dyn Board>, places: &Places, payload: &Byte
             if from.0 == board.number() || !board.has_road(&host) {
                 return;
             }
+            let Ok(place) = Arc::clone(&hub.roads).try_acquire_owned() else {
+                return;
+            };
             let hub = Arc::clone(hub);
             hub.clone().spawn(async move {
+                let _place = place;
                 let topic = answer_topic(question.0);
                 // Who does not hear it takes the host for away.
                 let _: Result<(), super::NotTold> = hub.bus.publish(&topic, Bytes::new()).await;
@@ -110,7 +114,7 @@ fn asked(hub: &Arc<Hub>, board: &Arc<dyn Board>, places: &Places, payload: &Byte
     }
 }
 
-fn told(board: Arc<dyn Board>, payload: &Bytes) {
+fn told(hub: &Hub, board: Arc<dyn Board>, payload: &Bytes) {
     let Ok(Told { from, words }) = serde_json::from_slice(payload) else {
         return not_understood();
     };
@@ -119,7 +123,10 @@ fn told(board: Arc<dyn Board>, payload: &Bytes) {
     }
     for word in words {
         match word.into_notice() {
-            Some(notice) => board.hear(&notice),
+            Some(notice) => {
+                hub.links.hear(&notice);
+                board.hear(&notice);
+            }
             None => Arc::clone(&board).missed(),
         }
     }

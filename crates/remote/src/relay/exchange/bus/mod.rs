@@ -7,7 +7,7 @@
 //! 3. A link that loses anything ends, and its guest looks for the road again. What it said and its host has not
 //!    heard is said again; what its host said and it has not heard shows as a gap in the host's numbers, which
 //!    the guest is told as the end.
-//! 4. A gate that dies is noticed by its silence.
+//! 4. A gate that dies is noticed by its silence, or sooner by a newer road of the host.
 //! 5. What is told of roads, hosts and devices may be lost. Who hears that it was looks in the book; who could not
 //!    tell says so when he can.
 //!
@@ -22,6 +22,7 @@ mod driver;
 mod frame;
 mod guest_end;
 mod hub;
+mod links;
 mod listener;
 mod machine;
 mod road_end;
@@ -110,6 +111,7 @@ impl Exchange for BusExchange {
     }
 
     fn tell(&self, teller: u128, notice: Notice) {
+        self.0.links.hear(&notice);
         self.0.teller.tell(teller, notice);
     }
 }

@@ -124,7 +124,7 @@ async fn serve(hub: &Hub, board: Arc<dyn Board>, key: Key, asked: Asked) {
             }
             Down::Slow => Word::Slow,
         },
-        left: CancellationToken::new(),
+        over: CancellationToken::new(),
     };
     let ended = Box::pin(drive(wire, ends, hub.pace)).await;
     drop(seat);
@@ -152,12 +152,12 @@ async fn open(hub: &Hub, board: Arc<dyn Board>, key: &Key, asked: &Asked) -> Opt
         is_back: asked.is_back,
     };
     let attached = board.attach(&asked.host, &coming);
-    let kind = match &attached {
-        Ok(_) => Kind::Opened,
-        Err(Unreached::Full) => Kind::Full,
-        Err(Unreached::Away) => Kind::Cut,
+    let told = match &attached {
+        Ok(link) => Frame::opened(link.road),
+        Err(Unreached::Full) => Frame::first(Kind::Full),
+        Err(Unreached::Away) => Frame::first(Kind::Cut),
     };
-    wire.say(&Frame::first(kind)).await.ok()?;
+    wire.say(&told).await.ok()?;
     Some((wire, attached.ok()?))
 }
 
