@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use portcullis_ledger::bus::{Bus, BusError, Notice, Subscription, Topic};
-use portcullis_remote::relay::exchange::{Asked, ByteBus, Ear, Heard, NotTold};
+use portcullis_remote::relay::exchange::Asked;
+use portcullis_remote::relay::exchange::bus::{ByteBus, Ear, Heard, NotTold};
 
 /// The bus of the program.
 pub(crate) struct RelayBus(Arc<dyn Bus>);

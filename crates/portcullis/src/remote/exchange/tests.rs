@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use portcullis_ledger::bus::{BusUrl, Health, LocalBus, MAX_PAYLOAD, open};
 use portcullis_remote::relay::Exchange;
-use portcullis_remote::relay::exchange::{self, BusExchange, BusSettings, BusSetup};
+use portcullis_remote::relay::exchange::bus::{self, BusExchange, BusSettings, BusSetup};
 use portcullis_remote::wire::{Key, Version};
 use portcullis_testing::NatsServer;
 use serde_json::json;
@@ -186,7 +186,7 @@ async fn what_is_lost_is_told_and_a_bad_topic_is_refused() {
     assert_eq!(ear.next().await, Some(payload));
     assert!(bus.subscribe("remote.>").await.is_err());
     assert!(bus.publish("a b", Bytes::new()).await.is_err());
-    let long = Bytes::from(vec![0; exchange::MAX_PAYLOAD]);
+    let long = Bytes::from(vec![0; bus::MAX_PAYLOAD]);
     assert!(bus.publish("remote.a", long).await.is_ok());
 }
 

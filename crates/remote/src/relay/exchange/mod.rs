@@ -1,13 +1,10 @@
 //! How a guest at one gate reaches a host whose road ends at another.
 
-mod bus;
+pub mod bus;
 mod local;
 
 use std::sync::{Arc, Weak};
 
-pub use self::bus::{
-    BusExchange, BusSettings, BusSetup, ByteBus, Ear, Heard, MAX_PAYLOAD, NotTold,
-};
 pub use self::local::LocalExchange;
 use super::link::{Link, Unread};
 use crate::wire::Key;

@@ -154,7 +154,7 @@ async fn give_token(relay: &Inner, host: &Host, platform: Option<Platform>) -> R
 /// Which of `hosts` have a road.
 async fn busy(relay: &Inner, hosts: &[Host]) -> HashSet<Box<str>> {
     // At once, as other gates take their time to say nothing.
-    let asked = hosts.iter().map(|host| async {
+    let asked = hosts.iter().map(|host| async move {
         let is_here = relay.has_road(&host.id);
         let is_busy = is_here || relay.exchange.has_road(relay.number, &host.id).await;
         is_busy.then(|| host.id.clone())

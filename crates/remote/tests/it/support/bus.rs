@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
-use portcullis_remote::relay::exchange::{
-    Asked, BusExchange, BusSettings, BusSetup, ByteBus, Ear, Heard, NotTold,
+use portcullis_remote::relay::exchange::Asked;
+use portcullis_remote::relay::exchange::bus::{
+    BusExchange, BusSettings, BusSetup, ByteBus, Ear, Heard, NotTold,
 };
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc};

@@ -4,7 +4,8 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_remote::relay::exchange::{BusSettings, LocalExchange};
+use portcullis_remote::relay::exchange::LocalExchange;
+use portcullis_remote::relay::exchange::bus::BusSettings;
 use portcullis_remote::relay::{Exchange, Settings};
 use tokio_util::sync::CancellationToken;
 
