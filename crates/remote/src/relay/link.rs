@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use portcullis_boundary::clock::Timestamp;
 use tokio::sync::mpsc;
 
 use crate::wire::{ClientEnvelope, ServerEnvelope, Version};
@@ -21,6 +22,11 @@ pub struct Link {
     pub down: mpsc::Receiver<Down>,
     /// The bytes that wait for the guest.
     pub unread: Unread,
+    /// Which of its host's roads it is.
+    pub road: RoadAge,
+    /// What is said to the road before anything else, so that it is settled for the guest: its host answers
+    /// older pings first.
+    pub probe: Option<ClientEnvelope>,
     /// Leaves the road when dropped.
     pub seat: Box<dyn Send + Sync>,
 }
@@ -29,6 +35,16 @@ impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Link").finish_non_exhaustive()
     }
+}
+
+/// Which of a host's roads one is: the newer is the greater.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[expect(clippy::exhaustive_structs, reason = "complete: it is an order")]
+pub struct RoadAge {
+    /// When it opened.
+    pub since: Timestamp,
+    /// Its number.
+    pub number: u128,
 }
 
 /// What a guest hears of a road.

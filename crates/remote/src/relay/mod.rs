@@ -37,7 +37,7 @@ pub mod exchange;
 mod guest;
 mod hosts;
 mod link;
-
+mod lookout;
 mod road;
 mod secret;
 mod service;
@@ -49,8 +49,8 @@ pub use self::book::{
     About, Answer, BookError, Code, Device, Host, HostBook, Listed, NotAdded, Page, Pairing,
     Platform, Renamed,
 };
-pub use self::exchange::{Board, Exchange, Notice, Unreached};
-pub use self::link::{Down, Link, Unread};
+pub use self::exchange::{Board, Coming, Exchange, Notice, Unreached};
+pub use self::link::{Down, Link, RoadAge, Unread};
 pub use self::secret::SecretDigest;
 pub use self::service::{Account, GuestEnd, HostEnd, RelayBody, Socket, Upgrade, Whose};
 pub use self::settings::Settings;

@@ -9,13 +9,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::exchange::{Board, Exchange, Notice, Unreached};
+use super::exchange::{Board, Coming, Exchange, Notice, Unreached};
 use super::guest::Guests;
 use super::link::{Link, Unread};
+use super::lookout::Lookout;
 use super::road::{End, Roads};
 use super::service::{Claims, GuestEnd, HostEnd, Whose};
 use super::{BookError, GuestStatus, HostBook, RoadStatus, Settings, secret};
-use crate::wire::Key;
 
 /// What a relay is made of.
 #[expect(clippy::exhaustive_structs, reason = "each must be decided")]
@@ -50,6 +50,7 @@ pub(crate) struct Inner {
     pub(super) roads: Arc<Roads>,
     pub(super) guests: Guests,
     pub(super) claims: Claims,
+    pub(super) lookout: Lookout,
     origin: Instant,
 }
 
@@ -66,6 +67,7 @@ impl Relay {
             roads: Arc::new(Roads::new(setup.settings.roads)),
             guests: Guests::default(),
             claims: Claims::new(&setup.settings),
+            lookout: Lookout::default(),
             settings: setup.settings,
             book: setup.book,
             exchange: setup.exchange,
@@ -128,9 +130,14 @@ impl Board for Inner {
         self.number
     }
 
-    fn attach(&self, host: &str, key: &Key, unread: &Unread) -> Result<Link, Unreached> {
+    fn attach(&self, host: &str, guest: &Coming) -> Result<Link, Unreached> {
         let road = self.roads.find(host).ok_or(Unreached::Away)?;
-        road.attach(key, unread)
+        road.attach(guest)
+    }
+
+    fn unread(&self) -> Unread {
+        let in_parts = self.settings.host_message.saturating_mul(2);
+        Unread::new(self.settings.unread, in_parts)
     }
 
     fn has_road(&self, host: &str) -> bool {
@@ -152,6 +159,10 @@ impl Board for Inner {
                 self.guests.cut(host, Some(device), RefusalKind::NotOwner);
             }
         }
+    }
+
+    fn missed(self: Arc<Self>) {
+        self.look_in_the_book();
     }
 }
 

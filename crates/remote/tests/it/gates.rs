@@ -1,16 +1,46 @@
-//! Several gates with one book.
+//! Several gates with one book, over each exchange.
 
-use std::sync::Arc;
-
-use portcullis_remote::relay::exchange::LocalExchange;
 use portcullis_remote::wire::Version;
 use serde_json::json;
 
-use super::support::{MemoryBook, Process, Served, Server, TestGuest, TestHost, until};
+use super::support::{Gate, Process, TestGuest, TestHost, until};
 
-#[tokio::test]
-async fn a_guest_at_one_gate_reaches_a_host_whose_road_ends_at_another() {
-    let [near, far] = gates().await;
+/// Each rule holds whatever the gates have in common.
+macro_rules! over_each_exchange {
+    ($($rule:ident),+ $(,)?) => {
+        mod one_process {
+            $(#[tokio::test]
+            async fn $rule() {
+                super::$rule(crate::support::Gates::in_one_process().start().await).await;
+            })+
+        }
+
+        mod a_bus {
+            $(#[tokio::test]
+            async fn $rule() {
+                let bus = crate::support::TestBus::default();
+                super::$rule(crate::support::Gates::over(&bus).start().await).await;
+            })+
+        }
+
+        mod a_bus_that_says_everything_twice {
+            $(#[tokio::test]
+            async fn $rule() {
+                let bus = crate::support::TestBus::new(crate::support::Manner::Doubling, 0);
+                super::$rule(crate::support::Gates::over(&bus).start().await).await;
+            })+
+        }
+    };
+}
+
+over_each_exchange! {
+    a_guest_at_one_gate_reaches_a_host_whose_road_ends_at_another,
+    when_its_gate_is_killed_the_host_comes_back_through_another_and_its_guest_goes_on,
+    the_newest_road_wins_over_those_at_other_gates,
+    what_is_revoked_at_one_gate_ends_at_all,
+}
+
+async fn a_guest_at_one_gate_reaches_a_host_whose_road_ends_at_another([near, far]: [Gate; 2]) {
     let host = TestHost::enrol(near.address, "ada", "vm").await;
     let mut road = host.dial().await;
     let mut process = Process::new(Version::V3);
@@ -31,9 +61,9 @@ async fn a_guest_at_one_gate_reaches_a_host_whose_road_ends_at_another() {
     assert_eq!((near.relay.roads().len(), far.relay.roads().len()), (1, 0));
 }
 
-#[tokio::test]
-async fn when_its_gate_is_killed_the_host_comes_back_through_another_and_its_guest_goes_on() {
-    let [near, far] = gates().await;
+async fn when_its_gate_is_killed_the_host_comes_back_through_another_and_its_guest_goes_on(
+    [near, far]: [Gate; 2],
+) {
     let mut host = TestHost::enrol(near.address, "ada", "vm").await;
     let mut road = host.dial().await;
     let mut process = Process::new(Version::V3);
@@ -60,9 +90,7 @@ async fn when_its_gate_is_killed_the_host_comes_back_through_another_and_its_gue
     assert_eq!(process.clients.len(), 1);
 }
 
-#[tokio::test]
-async fn the_newest_road_wins_over_those_at_other_gates() {
-    let [near, far] = gates().await;
+async fn the_newest_road_wins_over_those_at_other_gates([near, far]: [Gate; 2]) {
     let mut host = TestHost::enrol(near.address, "ada", "vm").await;
     let mut old = host.dial().await;
     until(|| near.relay.roads().len() == 1).await;
@@ -75,9 +103,7 @@ async fn the_newest_road_wins_over_those_at_other_gates() {
     assert_eq!(far.relay.roads().len(), 1);
 }
 
-#[tokio::test]
-async fn what_is_revoked_at_one_gate_ends_at_all() {
-    let [near, far] = gates().await;
+async fn what_is_revoked_at_one_gate_ends_at_all([near, far]: [Gate; 2]) {
     let host = TestHost::enrol(near.address, "ada", "vm").await;
     let mut road = host.dial().await;
     let mut guest = TestGuest::enter(far.address, "ada", "vm").await;
@@ -92,14 +118,4 @@ async fn what_is_revoked_at_one_gate_ends_at_all() {
         .expect("a book");
     assert_eq!(road.end().await, (4004, "revoked".into()));
     assert_eq!(guest.end().await, (4404, "resource_unknown".into()));
-}
-
-async fn gates() -> [Served; 2] {
-    let (book, exchange) = (MemoryBook::default(), LocalExchange::new());
-    let gate = || Server {
-        book: book.clone(),
-        exchange: Arc::new(exchange.clone()),
-        ..Server::default()
-    };
-    [gate().start().await, gate().start().await]
 }

@@ -6,6 +6,7 @@
     reason = "helpers of tests are tests as well"
 )]
 
+mod bus;
 mod connector;
 mod gates;
 mod hosts;

@@ -3,9 +3,8 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use super::{Asked, Board, Exchange, Notice, Unreached};
-use crate::relay::link::{Link, Unread};
-use crate::wire::Key;
+use super::{Asked, Board, Coming, Exchange, Notice, Unreached};
+use crate::relay::link::Link;
 
 /// The exchange of relays in one process, and of a relay that is alone. Its clones are the same exchange.
 #[derive(Clone, Default)]
@@ -35,16 +34,15 @@ impl Exchange for LocalExchange {
         boards.push(board);
     }
 
-    fn reach(
-        &self,
-        asker: u128,
-        host: &str,
-        key: &Key,
-        unread: &Unread,
-    ) -> Asked<Result<Link, Unreached>> {
+    fn reach(&self, asker: u128, host: &str, guest: &Coming) -> Asked<Result<Link, Unreached>> {
         let mut found = Err(Unreached::Away);
+        // A link within a process ends with its road only, and a new road settles by itself.
+        let guest = Coming {
+            is_back: false,
+            ..guest.clone()
+        };
         for board in self.others(asker) {
-            found = board.attach(host, key, unread);
+            found = board.attach(host, &guest);
             if !matches!(found, Err(Unreached::Away)) {
                 break;
             }

@@ -1,8 +1,9 @@
 //! How a guest at one gate reaches a host whose road ends at another.
 
+pub mod bus;
 mod local;
 
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 
 pub use self::local::LocalExchange;
 use super::link::{Link, Unread};
@@ -23,6 +24,19 @@ pub enum Unreached {
     /// Its road has as many guests as it may.
     #[error("the host has as many guests as it may")]
     Full,
+}
+
+/// A guest that comes to a road.
+#[derive(Clone, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "each must be decided")]
+pub struct Coming {
+    /// Its virtual client.
+    pub key: Key,
+    /// The bytes that wait for it.
+    pub unread: Unread,
+    /// It had a link before, perhaps to the same road: what it asked over that may be answered on this one.
+    /// See [`Link::probe`].
+    pub is_back: bool,
 }
 
 /// What gates tell each other.
@@ -62,13 +76,20 @@ pub trait Board: Send + Sync {
     /// # Errors
     ///
     /// [`Unreached`].
-    fn attach(&self, host: &str, key: &Key, unread: &Unread) -> Result<Link, Unreached>;
+    fn attach(&self, host: &str, guest: &Coming) -> Result<Link, Unreached>;
+
+    /// A count of what waits here for one guest of another gate.
+    fn unread(&self) -> Unread;
 
     /// Whether a host's road ends here.
     fn has_road(&self, host: &str) -> bool;
 
     /// Hears what another gate tells.
     fn hear(&self, notice: &Notice);
+
+    /// Something that other gates told may not have been heard: it looks in the book, and tells again which
+    /// roads end here.
+    fn missed(self: Arc<Self>);
 }
 
 /// Finds the gate that has a host's road, and passes what guests and hosts say.
@@ -83,14 +104,8 @@ pub trait Exchange: Send + Sync {
     /// From here on, others may ask `board`, while it lives.
     fn join(&self, board: Weak<dyn Board>);
 
-    /// A link of the guest `key` to the road of `host`, asked by the relay `asker`.
-    fn reach(
-        &self,
-        asker: u128,
-        host: &str,
-        key: &Key,
-        unread: &Unread,
-    ) -> Asked<Result<Link, Unreached>>;
+    /// A link of `guest` to the road of `host`, asked by the relay `asker`.
+    fn reach(&self, asker: u128, host: &str, guest: &Coming) -> Asked<Result<Link, Unreached>>;
 
     /// Whether the road of `host` ends at another gate than `asker`.
     fn has_road(&self, asker: u128, host: &str) -> Asked<bool>;

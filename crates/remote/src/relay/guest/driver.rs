@@ -17,7 +17,7 @@ use tokio_tungstenite::tungstenite::{Error, Message as Frame};
 use super::Ticket;
 use super::finding::{Finding, find};
 use crate::relay::Inner;
-use crate::relay::exchange::Unreached;
+use crate::relay::exchange::{Board, Coming, Unreached};
 use crate::relay::link::{Down, Link, Unread};
 use crate::relay::service::{Socket, Upgrade};
 use crate::wire::relay::{Client, Fate, Said};
@@ -131,9 +131,14 @@ impl Guest {
         tell: mpsc::Sender<(String, usize)>,
     ) -> Self {
         let settings = &relay.settings;
-        let unread = Unread::new(settings.unread, settings.host_message.saturating_mul(2));
+        let unread = relay.unread();
         let client = Client::new(key.clone(), settings.waiting, settings.host_message);
-        let finding = find(Arc::clone(&relay), host.clone(), key, unread.clone());
+        let coming = Coming {
+            key,
+            unread: unread.clone(),
+            is_back: false,
+        };
+        let finding = find(Arc::clone(&relay), host.clone(), coming);
         Self {
             away_since: relay.moment(),
             finding: Some(finding),
@@ -273,12 +278,13 @@ impl Guest {
         self.link = None;
         self.client.lose();
         self.away_since = self.relay.moment();
-        self.finding = Some(find(
-            Arc::clone(&self.relay),
-            self.host.clone(),
+        let coming = Coming {
             key,
-            self.unread.clone(),
-        ));
+            unread: self.unread.clone(),
+            is_back: true,
+        };
+        let finding = find(Arc::clone(&self.relay), self.host.clone(), coming);
+        self.finding = Some(finding);
     }
 
     fn overdue(&self, now: Moment) -> Option<Parting> {

@@ -9,10 +9,11 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::acks::Acks;
-use crate::relay::link::{Down, Link, Unread};
-use crate::relay::{RoadStatus, Unreached};
+use crate::relay::link::{Down, Link, RoadAge, Unread};
+use crate::relay::{Coming, RoadStatus, Unreached};
 use crate::wire::{
-    ClientEnvelope, Key, MAX_SEGMENTS, MAX_UNACKNOWLEDGED, ServerEnvelope, ServerEvent, Version,
+    ClientEnvelope, ClientEvent, Key, MAX_SEGMENTS, MAX_UNACKNOWLEDGED, ServerEnvelope,
+    ServerEvent, Version,
 };
 
 /// Why a road ended.
@@ -58,6 +59,7 @@ pub(in crate::relay) struct Road {
 #[derive(Default)]
 struct State {
     ports: HashMap<Key, Port>,
+    last_port: u64,
     acks: Acks,
     /// What came for guests that are not here yet; none once no more are waited for.
     gathered: Option<Vec<(ServerEnvelope, usize)>>,
@@ -66,6 +68,8 @@ struct State {
 
 struct Port {
     number: u64,
+    /// Whose pong settles the road for it alone.
+    probe: Option<Key>,
     down: mpsc::Sender<Down>,
     unread: Unread,
 }
@@ -105,11 +109,8 @@ impl Road {
     }
 
     /// A guest comes. What was said for it before is its first.
-    pub(in crate::relay) fn attach(
-        self: &Arc<Self>,
-        key: &Key,
-        unread: &Unread,
-    ) -> Result<Link, Unreached> {
+    pub(in crate::relay) fn attach(self: &Arc<Self>, guest: &Coming) -> Result<Link, Unreached> {
+        let Coming { key, unread, .. } = guest;
         let (down, heard) = mpsc::channel(DOWN);
         let mut state = self.lock();
         if self.ended.is_cancelled() {
@@ -118,10 +119,14 @@ impl Road {
         if state.ports.len() >= self.max_guests {
             return Err(Unreached::Full);
         }
-        let number = state.ports.values().map(|port| port.number).max();
-        let number = number.unwrap_or_default() + 1;
+        state.last_port += 1;
+        let number = state.last_port;
+        // What it asked over an older link to this road is answered before this.
+        let must_settle = guest.is_back && state.is_settled;
+        let probe = must_settle.then(|| self.probe_of(number));
         let port = Port {
             number,
+            probe: probe.clone(),
             down,
             unread: unread.clone(),
         };
@@ -138,7 +143,7 @@ impl Road {
                 }
             }
         }
-        if state.is_settled {
+        if state.is_settled && probe.is_none() {
             // It has the room: it is new.
             let _: Result<_, _> = port.down.try_send(Down::Settled(self.version));
         }
@@ -153,6 +158,11 @@ impl Road {
             up: self.up.clone(),
             down: heard,
             unread: unread.clone(),
+            road: RoadAge {
+                since: self.since,
+                number: self.number,
+            },
+            probe: probe.map(|probe| ClientEnvelope::new(&probe, ClientEvent::Ping)),
             seat: Box::new(seat),
         })
     }
@@ -168,8 +178,12 @@ impl Road {
             }
         };
         let mut state = self.lock();
-        if envelope.key == self.probe() {
-            state.settle(self.version);
+        if **envelope.key.client_id() == *PROBER {
+            if envelope.key == self.probe() {
+                state.settle(self.version);
+            } else {
+                state.settle_one(&envelope.key, self.version);
+            }
             return self.acknowledge(&mut state, &envelope, false);
         }
         if let Some(port) = state.ports.get(&envelope.key) {
@@ -214,7 +228,13 @@ impl Road {
     /// The stream that nobody has.
     pub(super) fn probe(&self) -> Key {
         let stream = format!("road-{:032x}", self.number);
-        Key::new("portcullis", stream).expect("short ids")
+        Key::new(PROBER, stream).expect("short ids")
+    }
+
+    /// Another, for one guest.
+    fn probe_of(&self, port: u64) -> Key {
+        let stream = format!("road-{:032x}-{port}", self.number);
+        Key::new(PROBER, stream).expect("short ids")
     }
 
     pub(super) fn is_settled(&self) -> bool {
@@ -277,17 +297,27 @@ impl State {
             return;
         }
         self.is_settled = true;
+        self.ports.retain(|_, port| port.settle(version));
+    }
+
+    fn settle_one(&mut self, probe: &Key, version: Version) {
         self.ports.retain(|_, port| {
-            let is_told = port.down.try_send(Down::Settled(version)).is_ok();
-            if !is_told {
-                port.cut();
-            }
-            is_told
+            let is_meant = port.probe.take_if(|own| own == probe).is_some();
+            !is_meant || port.settle(version)
         });
     }
 }
 
 impl Port {
+    /// Tells the guest that the road is settled; the answer is whether there was room.
+    fn settle(&self, version: Version) -> bool {
+        let is_told = self.down.try_send(Down::Settled(version)).is_ok();
+        if !is_told {
+            self.cut();
+        }
+        is_told
+    }
+
     /// Hands an envelope to the guest; the answer is whether there is room.
     fn hand(&self, envelope: ServerEnvelope, bytes: usize) -> bool {
         let counted = match envelope.event {
@@ -348,6 +378,9 @@ impl fmt::Debug for Road {
             .finish_non_exhaustive()
     }
 }
+
+/// The client id of streams that nobody has.
+const PROBER: &str = "portcullis";
 
 /// Envelopes of all guests that wait to be written.
 const UP: usize = 32;

@@ -85,16 +85,16 @@ impl Roads {
         }
     }
 
+    /// All of them.
+    pub(in crate::relay) fn all(&self) -> Vec<Arc<Road>> {
+        let hosts = self.lock();
+        let roads = hosts.values().filter_map(|slot| slot.road.clone());
+        roads.collect()
+    }
+
     /// How each road stands.
     pub(in crate::relay) fn statuses(&self) -> Vec<RoadStatus> {
-        let roads: Vec<_> = {
-            let hosts = self.lock();
-            hosts
-                .values()
-                .filter_map(|slot| slot.road.clone())
-                .collect()
-        };
-        roads.iter().map(|road| road.status()).collect()
+        self.all().iter().map(|road| road.status()).collect()
     }
 
     /// How the last road of a host ended here.

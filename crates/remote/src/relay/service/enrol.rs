@@ -153,14 +153,14 @@ async fn give_token(relay: &Inner, host: &Host, platform: Option<Platform>) -> R
 
 /// Which of `hosts` have a road.
 async fn busy(relay: &Inner, hosts: &[Host]) -> HashSet<Box<str>> {
-    let mut busy = HashSet::new();
-    for host in hosts {
+    // At once, as other gates take their time to say nothing.
+    let asked = hosts.iter().map(|host| async move {
         let is_here = relay.has_road(&host.id);
-        if is_here || relay.exchange.has_road(relay.number, &host.id).await {
-            busy.insert(host.id.clone());
-        }
-    }
-    busy
+        let is_busy = is_here || relay.exchange.has_road(relay.number, &host.id).await;
+        is_busy.then(|| host.id.clone())
+    });
+    let busy = futures_util::future::join_all(asked).await;
+    busy.into_iter().flatten().collect()
 }
 
 fn place(

@@ -41,6 +41,11 @@ impl TestGuest {
         self.say_text(&message.to_string()).await;
     }
 
+    /// It may be over.
+    pub(crate) async fn try_say(&mut self, message: &Value) -> Result<(), Error> {
+        within(self.0.send(Message::text(message.to_string()))).await
+    }
+
     pub(crate) async fn say_text(&mut self, text: &str) {
         within(self.0.send(Message::text(text)))
             .await
@@ -58,6 +63,22 @@ impl TestGuest {
             match within(self.0.next()).await {
                 Some(Ok(Message::Text(text))) => {
                     return serde_json::from_str(&text).expect("JSON");
+                }
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    /// What it is told next; or the code and the reason with which it is told that it is over.
+    pub(crate) async fn hear_or_end(&mut self) -> Result<Value, (u16, String)> {
+        loop {
+            match within(self.0.next()).await {
+                Some(Ok(Message::Text(text))) => {
+                    return Ok(serde_json::from_str(&text).expect("JSON"));
+                }
+                Some(Ok(Message::Close(Some(frame)))) => {
+                    return Err((frame.code.into(), frame.reason.to_string()));
                 }
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                 other => panic!("{other:?}"),

@@ -1,6 +1,8 @@
 //! A relay on loopback, and those who come to it.
 
 mod book;
+mod bus;
+mod gate;
 mod guest;
 mod host;
 mod http;
@@ -9,8 +11,10 @@ mod server;
 use std::time::Duration;
 
 pub(crate) use self::book::MemoryBook;
+pub(crate) use self::bus::{Manner, TestBus};
+pub(crate) use self::gate::{Gate, Gates};
 pub(crate) use self::guest::TestGuest;
-pub(crate) use self::host::{Process, TestHost, enrolment};
+pub(crate) use self::host::{Process, Road, TestHost, enrolment};
 pub(crate) use self::http::{Answer, ask};
 pub(crate) use self::server::{Served, Server};
 

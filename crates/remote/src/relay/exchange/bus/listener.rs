@@ -1,0 +1,143 @@
+//! Hearing what other gates ask and tell.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::sleep;
+
+use super::hub::Hub;
+use super::road_end::{Asked, Places, answer};
+use super::words::{CALLS, Call, NOTICES, Told, answer_topic};
+use super::{Ear, Heard};
+use crate::relay::Board;
+
+/// Listens for `board`, while it lives.
+pub(super) async fn listen(hub: Arc<Hub>, board: Weak<dyn Board>) {
+    let places = Places::default();
+    let mut is_first = true;
+    while let Some(now) = board.upgrade() {
+        let ears = async {
+            Ok::<_, super::NotTold>((hub.listen(CALLS).await?, hub.listen(NOTICES).await?))
+        };
+        match ears.await {
+            Ok((calls, notices)) => {
+                if !is_first {
+                    Arc::clone(&now).missed();
+                }
+                is_first = false;
+                drop(now);
+                hear(&hub, &board, &places, calls, notices).await;
+            }
+            Err(error) => {
+                tracing::warn!(target: "portcullis::remote", %error, "other gates are not heard");
+            }
+        }
+        sleep(AGAIN).await;
+    }
+}
+
+/// Until the bus or the board has ended.
+async fn hear(
+    hub: &Arc<Hub>,
+    board: &Weak<dyn Board>,
+    places: &Places,
+    mut calls: Box<dyn Ear>,
+    mut notices: Box<dyn Ear>,
+) {
+    loop {
+        let (is_call, heard) = tokio::select! {
+            heard = calls.next() => (true, heard),
+            heard = notices.next() => (false, heard),
+            () = sleep(LOOK) => {
+                if board.strong_count() == 0 {
+                    return;
+                }
+                continue;
+            }
+        };
+        let (Some(heard), Some(board)) = (heard, board.upgrade()) else {
+            return;
+        };
+        match (is_call, heard) {
+            (true, Heard::Payload(payload)) => asked(hub, &board, places, &payload),
+            // Who asked asks again.
+            (true, Heard::Missed) => {}
+            (false, Heard::Payload(payload)) => told(hub, board, &payload),
+            (false, Heard::Missed) => board.missed(),
+        }
+    }
+}
+
+fn asked(hub: &Arc<Hub>, board: &Arc<dyn Board>, places: &Places, payload: &Bytes) {
+    match serde_json::from_slice(payload) {
+        Ok(Call::Reach {
+            from,
+            link,
+            host,
+            client,
+            stream,
+            is_back,
+        }) => {
+            if from.0 == board.number() || !board.has_road(&host) {
+                return;
+            }
+            let asked = Asked {
+                link: link.0,
+                host,
+                client,
+                stream,
+                is_back,
+            };
+            answer(hub, board, places, asked);
+        }
+        Ok(Call::HasRoad {
+            from,
+            question,
+            host,
+        }) => {
+            if from.0 == board.number() || !board.has_road(&host) {
+                return;
+            }
+            let Ok(place) = Arc::clone(&hub.roads).try_acquire_owned() else {
+                return;
+            };
+            let hub = Arc::clone(hub);
+            hub.clone().spawn(async move {
+                let _place = place;
+                let topic = answer_topic(question.0);
+                // Who does not hear it takes the host for away.
+                let _: Result<(), super::NotTold> = hub.bus.publish(&topic, Bytes::new()).await;
+            });
+        }
+        Err(_) => not_understood(),
+    }
+}
+
+fn told(hub: &Hub, board: Arc<dyn Board>, payload: &Bytes) {
+    let Ok(Told { from, words }) = serde_json::from_slice(payload) else {
+        return not_understood();
+    };
+    if from.0 == board.number() {
+        return;
+    }
+    for word in words {
+        match word.into_notice() {
+            Some(notice) => {
+                hub.links.hear(&notice);
+                board.hear(&notice);
+            }
+            None => Arc::clone(&board).missed(),
+        }
+    }
+}
+
+fn not_understood() {
+    tracing::warn!(target: "portcullis::remote", "what another gate says is not understood");
+}
+
+/// How long a bus is left alone that cannot be listened to.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// How often it is seen whether the board is gone.
+const LOOK: Duration = Duration::from_secs(10);
