@@ -19,7 +19,7 @@ use crate::admin::api::Api;
 use crate::banner::{self, Place};
 use crate::config::{ListenerPlan, Settings};
 use crate::counted::Counted;
-use crate::desk::{FrontDesk, LedgerTickets};
+use crate::desk::FrontDesk;
 use crate::first_run::FirstRun;
 use crate::issuers;
 use crate::login::{LoginDesk, StateRevoker};
@@ -99,13 +99,14 @@ pub(crate) fn run(
         revoker.found(state, &gate);
     }
     runtime.block_on(async {
-        let api = api(settings, state.as_ref(), &gate, source.tickets());
+        let api = api(settings, state.as_ref(), &gate, &source);
+        let remote = source.remote().clone();
         let life = Life::new(Arc::clone(&gate), source, settings, api.clone(), shared)?;
         let notes = Arc::clone(&life.notes);
         say_open(&gate, settings, admin.as_ref(), life.reloader.first_run())?;
         let exit = tokio::select! {
             exit = life.live() => Ok(exit),
-            failed = serve(admin, Arc::clone(&gate), api) => Err(failed),
+            failed = serve(admin, Arc::clone(&gate), remote, api) => Err(failed),
             () = keeper.keep() => Err(anyhow!("places are kept for as long as the gate lives")),
             () = keep(state.as_deref(), &gate, &notes) => Err(anyhow!("the ledger is kept for as long as the gate lives")),
             () = export(traces.as_ref()) => Err(anyhow!("traces are exported for as long as the gate lives")),
@@ -152,7 +153,7 @@ fn api(
     settings: &Settings,
     state: Option<&Arc<State>>,
     gate: &Arc<Gate>,
-    tickets: &LedgerTickets,
+    source: &Source,
 ) -> Option<Api> {
     let plan = settings.admin.as_ref()?;
     let policy = plan.api.as_ref()?;
@@ -164,13 +165,19 @@ fn api(
         Arc::clone(policy),
         Arc::clone(state?),
         Arc::clone(gate),
-        tickets.clone(),
+        source.tickets().clone(),
+        source.remote().clone(),
     ))
 }
 
-async fn serve(admin: Option<Admin>, gate: Arc<Gate>, api: Option<Api>) -> anyhow::Error {
+async fn serve(
+    admin: Option<Admin>,
+    gate: Arc<Gate>,
+    remote: RemotePlace,
+    api: Option<Api>,
+) -> anyhow::Error {
     match admin {
-        Some(admin) => admin.serve(gate, api).await,
+        Some(admin) => admin.serve(gate, remote, api).await,
         None => std::future::pending().await,
     }
 }

@@ -1,10 +1,12 @@
-//! Routes of the relay: `upstream = "relay"` where hosts dial, `upstream = "remote:NAME"` for their guests.
+//! Routes of the relay: `upstream = "relay"` where hosts dial, `upstream = "remote:NAME"` for their
+//! guests.
 //!
-//! Of a route where hosts dial the gate makes four. Who asks for an account's sake is decided about as the
-//! route says. The road and a host's pairing are asked for with a server token, which no verifier knows: there
-//! the relay decides, and the gate passes the credential on. These three are exact paths, and nothing but the
-//! origin rule `none` stands before them.
+//! Of a route where hosts dial the gate makes four. Who asks for an account's sake is decided about
+//! as the route says. The road and a host's pairing are asked for with a server token, which no
+//! verifier knows: there the relay decides, and the gate passes the credential on. These three are
+//! exact paths, before which stand the host, the origin rule `none`, the shape and the limits.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use portcullis_boundary::Policy;
@@ -28,7 +30,8 @@ const RELAY: &str = "relay";
 /// What a route says that leads to a host, before its name.
 const REMOTE: &str = "remote:";
 
-/// What hosts ask with their server tokens: what is added to the route's name, and where it is below its path.
+/// What hosts ask with their server tokens: what is added to the route's name, and where it is
+/// below its path.
 const ASKED_BY_HOSTS: [(&str, &str); 3] = [
     ("road", "wham/remote/control/server"),
     ("pair", "wham/remote/control/server/pair"),
@@ -43,12 +46,10 @@ pub(super) fn plan(
 ) -> Option<RelayPlan> {
     let is_relay = |route: &&At<file::Route>| is_relay(&route.value);
     let leads_to_host = |route: &At<file::Route>| route.value.upstream.value.starts_with(REMOTE);
-    let mut relays = written.iter().filter(is_relay);
-    let mut tables = written.iter().filter(is_relay);
-    let mut tables = tables.by_ref().filter_map(|route| {
-        let table = route.value.relay.as_ref()?;
-        Some((&route.value, table))
-    });
+    let mut relays = written.iter().filter(is_relay).map(|route| &route.value);
+    let mut tables = relays
+        .clone()
+        .filter_map(|route| Some((route, route.relay.as_ref()?)));
     let first = tables.next();
     if let (Some((_, first)), Some((_, second))) = (first, tables.next()) {
         let what = "the relay is described twice, and a gate has one";
@@ -57,7 +58,7 @@ pub(super) fn plan(
         builder.report(problem.beside(&first.span, "the first one"));
     }
     let described = first.map(|(route, _)| route);
-    let Some(route) = described.or_else(|| relays.next().map(|route| &route.value)) else {
+    let Some(route) = described.or_else(|| relays.next()) else {
         return written.iter().any(leads_to_host).then(RelayPlan::default);
     };
     let mut plan = RelayPlan::default();
@@ -227,23 +228,39 @@ pub(super) fn beside(
     each.into()
 }
 
-/// The paths and the names that a route where hosts dial takes beside its own.
-pub(super) fn taken(route: &file::Route) -> Vec<(String, String)> {
-    let Some(prefix) = route
-        .path
-        .value
-        .strip_suffix("/*")
-        .filter(|_| is_relay(route))
-    else {
-        return Vec::new();
-    };
-    let each = ASKED_BY_HOSTS.map(|(what, path)| {
-        (
-            format!("{prefix}/{path}"),
-            format!("{}:{what}", name(route)),
-        )
-    });
-    each.into()
+/// Reports routes with a path or a name that is taken by one where hosts dial.
+pub(super) fn check_rivals(
+    builder: &mut Builder,
+    routes: &[At<file::Route>],
+    paths: &BTreeMap<&str, &At<String>>,
+    names: &BTreeMap<&str, &At<String>>,
+) {
+    let relays = routes
+        .iter()
+        .map(|route| &route.value)
+        .filter(|it| is_relay(it));
+    for route in relays {
+        let prefix = route.path.value.trim_end_matches("/*");
+        for (what, path) in ASKED_BY_HOSTS {
+            let (path, name) = (
+                format!("{prefix}/{path}"),
+                format!("{}:{what}", name(route)),
+            );
+            let both = [
+                (paths.get(&*path), format!("path `{path}`")),
+                (names.get(&*name), format!("name `{name}`")),
+            ];
+            for (rival, what) in both {
+                let Some(rival) = rival else {
+                    continue;
+                };
+                let mend = "give this route another one, or move where hosts dial";
+                let problem = Problem::new(format!("the {what} is the relay's"), mend);
+                let problem = problem.at(&rival.span);
+                builder.report(problem.beside(&route.path.span, "hosts dial here"));
+            }
+        }
+    }
 }
 
 fn host_route(place: &RemotePlace, asked_as: AskedAs) -> Target {

@@ -98,22 +98,7 @@ fn check_unique(builder: &mut Builder, routes: &[At<file::Route>]) {
             builder.report(problem.at(&name.span).beside(&first.span, "the first one"));
         }
     }
-    for At { value: route, .. } in routes {
-        for (path, name) in remote::taken(route) {
-            let both = [
-                (paths.get(&*path), format!("path `{path}`")),
-                (names.get(&*name), format!("name `{name}`")),
-            ];
-            for (rival, what) in both {
-                if let Some(rival) = rival {
-                    let what = format!("the {what} is the relay's");
-                    let mend = "give this route another one, or move where hosts dial";
-                    let problem = Problem::new(what, mend).at(&rival.span);
-                    builder.report(problem.beside(&route.path.span, "hosts dial here"));
-                }
-            }
-        }
-    }
+    remote::check_rivals(builder, routes, &paths, &names);
 }
 
 fn policy(builder: &mut Builder, route: &file::Route, auth: Auth, codes: CodeTable) -> Policy {

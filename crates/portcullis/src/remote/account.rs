@@ -11,12 +11,12 @@ const RESERVED: &AsciiSet = &CONTROLS.add(b'%').add(b'#');
 const VERIFIER: &str = "verifier:";
 
 /// The account of an identity: `ISSUER#SUBJECT`, or `verifier:NAME#SUBJECT` where nobody issued the
-/// credential, as two verifiers may mean different people by one name. In no-auth mode there is one account,
-/// `local`.
+/// credential, as two verifiers may mean different people by one name. In no-auth mode there is one
+/// account, `local`.
 ///
-/// Two accounts are the same text when they are the same person, as [`Identity::is_same_person_as`] has it,
-/// and only then: `%` and `#` are escaped in what stands before the subject, and so is the colon of an issuer
-/// that calls itself a verifier. The subject comes last and is as it is.
+/// Two accounts are the same text when they are the same person, as [`Identity::is_same_person_as`]
+/// has it, and only then: `%` and `#` are escaped in what stands before the subject, and so is the
+/// colon of an issuer that calls itself a verifier. The subject comes last and is as it is.
 pub(crate) fn account_of(identity: &Identity) -> Account {
     let escaped = |text: &str| utf8_percent_encode(text, RESERVED).to_string();
     let subject = identity.subject();

@@ -1,7 +1,8 @@
 //! Routes to hosts behind a NAT: the relay of `portcullis-remote` behind a gate.
 //!
-//! The relay knows hosts and guests, the gate knows who entered; here they meet. A gate has one relay, which
-//! all routes share and which outlives reloads. What it must remember is kept in the ledger.
+//! The relay knows hosts and guests, the gate knows who entered; here they meet. A gate has one
+//! relay, which all routes share and which outlives reloads. What it must remember is kept in the
+//! ledger.
 //!
 //! # Rules
 //!
@@ -11,9 +12,11 @@
 
 mod account;
 mod book;
+mod metrics;
 mod place;
 mod service;
 
 pub(crate) use self::account::account_of;
+pub(crate) use self::metrics::{describe, render};
 pub(crate) use self::place::{RelayPlan, RemotePlace};
 pub(crate) use self::service::{AskedAs, GuestRoute, HostRoute};

@@ -19,7 +19,8 @@ pub(crate) struct RelayPlan {
     pub(crate) settings: Settings,
 }
 
-/// The relay of a gate, which is made once its ledger is open, and outlives reloads. Its clones are the same.
+/// The relay of a gate, which is made once its ledger is open, and outlives reloads. Its clones are
+/// the same.
 #[derive(Clone, Default)]
 pub(crate) struct RemotePlace(Arc<Inner>);
 

@@ -17,7 +17,7 @@ use portcullis_gateway::service::{Admitted, Body, Socket};
 use portcullis_remote::relay::{RelayBody, Upgrade, Whose};
 use tower_service::Service;
 
-use super::{RemotePlace, account_of};
+use super::{RemotePlace, account_of, metrics};
 
 type Answered = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
@@ -58,8 +58,13 @@ impl Service<Request<Body>> for HostRoute {
             return Box::pin(async { Ok(away()) });
         };
         let mut end = relay.host_end();
+        let asked = metrics::asked(request.uri().path());
         let request = prepared(request, self.asked_as);
-        Box::pin(async move { Ok(boxed(end.call(request).await)) })
+        Box::pin(async move {
+            let response = boxed(end.call(request).await);
+            metrics::answered(asked, response.status());
+            Ok(response)
+        })
     }
 }
 
@@ -101,17 +106,22 @@ impl Service<Request<Body>> for GuestRoute {
     fn call(&mut self, request: Request<Body>) -> Answered {
         let Some(relay) = self.place.relay() else {
             let refusal = Refusal::new(RefusalKind::Overloaded).because("there is no relay");
-            return Box::pin(async { Ok(denied(refusal)) });
+            let response = denied(refusal, self.codes.clone());
+            return Box::pin(async { Ok(response) });
         };
         let end = relay.guest_end(Arc::clone(&self.name), self.whose.clone());
         let mut end = end.with_codes(self.codes.clone());
         let request = prepared(request, AskedAs::Account);
-        Box::pin(async move { Ok(boxed(end.call(request).await)) })
+        Box::pin(async move {
+            let response = boxed(end.call(request).await);
+            metrics::answered("guest", response.status());
+            Ok(response)
+        })
     }
 }
 
-/// Adds what the relay must know of `request`: whose it is, and its socket. The gate took from its headers that it
-/// asks for a WebSocket, as that belongs to the client's connection.
+/// Adds what the relay must know of `request`: whose it is, and its socket. The gate took from its
+/// headers that it asks for a WebSocket, as that belongs to the client's connection.
 fn prepared(mut request: Request<Body>, asked_as: AskedAs) -> Request<Body> {
     let admitted = request.extensions_mut().remove::<Admitted>();
     match (asked_as, admitted) {
@@ -152,8 +162,9 @@ fn away() -> Response<Body> {
     response
 }
 
-fn denied(refusal: Refusal) -> Response<Body> {
-    let (head, body) = denial::denial(refusal, &Policy::new("remote", Auth::Off)).into_parts();
+fn denied(refusal: Refusal, codes: CodeTable) -> Response<Body> {
+    let policy = Policy::new("remote", Auth::Off).with_codes(codes);
+    let (head, body) = denial::denial(refusal, &policy).into_parts();
     Response::from_parts(head, whole(body).into_body())
 }
 
