@@ -10,7 +10,7 @@ import subprocess
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from support import tokens
+from support import configs, tokens
 from support.gate import binary
 from support.process import clean_env, eventually
 from support.raw import ask, request, upgrade
@@ -351,3 +351,13 @@ def test_a_reload_leaves_roads_and_says_what_it_does_not_change(gate, config, ho
     enter(door).begin()
     assert hosts(door)[0]["road"]["since"] == shown["road"]["since"]
     assert refused(door, "bob") == (404, "resource_unknown")
+
+
+def test_a_relay_that_comes_with_a_reload_to_a_gate_without_a_ledger_waits_for_a_restart(gate, config, files, tmp_path):
+    door = gate(configs.base(files, "builtin:echo"))
+    door.reload(config({"ledger": {"url": f"sqlite:{tmp_path / 'l.db'}"}}, "box"))
+    door.wait_record(lambda record: "before a restart" in record.get("fields", {}).get("message", ""), what="a warning")
+    answer = post(door, "server/enroll", tokens.make(sub="ada"), {})
+    assert (answer.status, answer.header("retry-after")) == (503, "10")
+    answer = ask(door.port, upgrade("/host/box", [("Authorization", f"Bearer {tokens.make(sub='ada')}")], host=door.authority))
+    assert (answer.status, json.loads(answer.body)["code"]) == (503, "overloaded")

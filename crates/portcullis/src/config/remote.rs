@@ -105,7 +105,7 @@ fn settings(builder: &mut Builder, table: &file::Relay, plan: &mut RelayPlan) {
         settings.hosts = hosts.get().min(MOST_HOSTS);
         if let (Some(written), true) = (&table.hosts, hosts.get() > MOST_HOSTS) {
             let what = format!("an account has at most {MOST_HOSTS} hosts");
-            builder.report(Problem::new(what, "write less").at(&written.span));
+            builder.report(Problem::new(what, "write a number from 1 to 1000").at(&written.span));
         }
     }
 }

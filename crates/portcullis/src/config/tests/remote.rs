@@ -10,7 +10,10 @@ fn remote(more: &str) -> String {
     let hosts = route(more)
         .replace("/chat/*", "/hosts/*")
         .replace("builtin:echo", "relay");
-    hosts + "\n[[route]]\npath = \"/vm\"\nupstream = \"remote:vm\"\nverifiers = [\"tokens\"]\n"
+    let ledger = "[ledger]\nurl = \"sqlite:ledger.db\"\n\n".to_owned();
+    ledger
+        + &hosts
+        + "\n[[route]]\npath = \"/vm\"\nupstream = \"remote:vm\"\nverifiers = [\"tokens\"]\n"
 }
 
 const WHOLE: &str = r#"
@@ -141,6 +144,10 @@ fn each_wrong_thing_about_hosts_is_told_with_its_place_and_its_mend() {
         (
             "relay_path_taken",
             whole.replace("/vm", "/hosts/wham/remote/control/server"),
+        ),
+        (
+            "relay_without_a_ledger",
+            remote("").replace("[ledger]\nurl = \"sqlite:ledger.db\"\n\n", ""),
         ),
         ("relay_hosts", whole.replace("hosts = 8", "hosts = 100000")),
     ];
