@@ -125,6 +125,7 @@ pub(crate) fn settings(
         traces,
         ledger: None,
         bus: BusPlan::default(),
+        relay: None,
         files: kept.files,
         notes: kept.notes,
     })

@@ -19,7 +19,7 @@ use crate::admin::api::Api;
 use crate::banner::{self, Place};
 use crate::config::{ListenerPlan, Settings};
 use crate::counted::Counted;
-use crate::desk::{FrontDesk, LedgerTickets};
+use crate::desk::FrontDesk;
 use crate::first_run::FirstRun;
 use crate::issuers;
 use crate::login::{LoginDesk, StateRevoker};
@@ -28,6 +28,7 @@ use crate::output::{self, Exit};
 use crate::places::Places;
 use crate::rates::SharedRates;
 use crate::reload::{Reloader, Watch};
+use crate::remote::RemotePlace;
 use crate::settings::Source;
 use crate::state::State;
 use crate::traces::Traces;
@@ -76,6 +77,9 @@ pub(crate) fn run(
         rates.found(Arc::clone(state.ledger()));
         desk.asks(Arc::clone(state));
         source.turns().found(state.audit().clone());
+        let relay = settings.relay.clone().unwrap_or_default();
+        let opened = source.remote().open(&relay, Arc::clone(state.ledger()));
+        opened.context("the relay cannot begin")?;
         let begun = runtime.block_on(keeper.begin());
         begun.context("the ledger does not count sessions")?;
         revoked = runtime
@@ -86,6 +90,7 @@ pub(crate) fn run(
         counted: Counted { places, rates },
         desk,
         logins,
+        remote: source.remote().clone(),
     };
     shared.take(settings);
     let services = shared.services(state.as_deref(), traces.as_ref());
@@ -94,13 +99,14 @@ pub(crate) fn run(
         revoker.found(state, &gate);
     }
     runtime.block_on(async {
-        let api = api(settings, state.as_ref(), &gate, source.tickets());
+        let api = api(settings, state.as_ref(), &gate, &source);
+        let remote = source.remote().clone();
         let life = Life::new(Arc::clone(&gate), source, settings, api.clone(), shared)?;
         let notes = Arc::clone(&life.notes);
         say_open(&gate, settings, admin.as_ref(), life.reloader.first_run())?;
         let exit = tokio::select! {
             exit = life.live() => Ok(exit),
-            failed = serve(admin, Arc::clone(&gate), api) => Err(failed),
+            failed = serve(admin, Arc::clone(&gate), remote, api) => Err(failed),
             () = keeper.keep() => Err(anyhow!("places are kept for as long as the gate lives")),
             () = keep(state.as_deref(), &gate, &notes) => Err(anyhow!("the ledger is kept for as long as the gate lives")),
             () = export(traces.as_ref()) => Err(anyhow!("traces are exported for as long as the gate lives")),
@@ -147,7 +153,7 @@ fn api(
     settings: &Settings,
     state: Option<&Arc<State>>,
     gate: &Arc<Gate>,
-    tickets: &LedgerTickets,
+    source: &Source,
 ) -> Option<Api> {
     let plan = settings.admin.as_ref()?;
     let policy = plan.api.as_ref()?;
@@ -159,13 +165,19 @@ fn api(
         Arc::clone(policy),
         Arc::clone(state?),
         Arc::clone(gate),
-        tickets.clone(),
+        source.tickets().clone(),
+        source.remote().clone(),
     ))
 }
 
-async fn serve(admin: Option<Admin>, gate: Arc<Gate>, api: Option<Api>) -> anyhow::Error {
+async fn serve(
+    admin: Option<Admin>,
+    gate: Arc<Gate>,
+    remote: RemotePlace,
+    api: Option<Api>,
+) -> anyhow::Error {
     match admin {
-        Some(admin) => admin.serve(gate, api).await,
+        Some(admin) => admin.serve(gate, remote, api).await,
         None => std::future::pending().await,
     }
 }
@@ -224,6 +236,7 @@ struct Shared {
     counted: Counted,
     desk: FrontDesk,
     logins: Arc<LoginDesk>,
+    remote: RemotePlace,
 }
 
 impl Shared {
@@ -286,6 +299,7 @@ impl Life {
         }
         tracing::info!(target: "portcullis", sessions = self.gate.sessions(), "draining");
         self.gate.drain();
+        self.shared.remote.drain();
         let gate = Arc::clone(&self.gate);
         let last_words = LAST_WORDS.min(self.drain_timeout / 2);
         let patience = self.drain_timeout - last_words;

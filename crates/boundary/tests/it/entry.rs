@@ -7,7 +7,7 @@ use portcullis_boundary::policy::{Auth, HostRule, Origin, OriginRule};
 use portcullis_boundary::refusal::{Detail, InvalidReason};
 use portcullis_boundary::{
     Boundary, DynVerifier, Identity, LOCAL_SUBJECT, PUBLIC_SUBJECT, Policy, RefusalKind, Rule,
-    Scopes, Verdict,
+    Scopes, UNASKED_SUBJECT, Verdict,
 };
 use portcullis_testing::arrivals::{self, ArrivalBuilder, FOREIGN_ORIGIN, HOST_NAME, OWN_ORIGIN};
 use portcullis_testing::{TokenVerifier, at_once};
@@ -56,6 +56,20 @@ fn a_public_route_knows_everybody_as_public_and_keeps_its_other_rules() {
         let foreign = admit(&policy, arrival.origin(FOREIGN_ORIGIN));
         assert_eq!(
             foreign,
+            Err((RefusalKind::OriginForbidden, Some(Rule::Origin)))
+        );
+    }
+}
+
+#[test]
+fn where_the_upstream_decides_nobody_is_known_and_the_other_rules_hold() {
+    let policy = Policy::new("r", Auth::Upstream).with_origin(OriginRule::None);
+    for arrival in [arrivals::handshake(), arrivals::plain()] {
+        let entered = admit(&policy, arrival.clone().bearer("good"));
+        assert_eq!(entered, Ok((UNASKED_SUBJECT.into(), None)));
+        let page = admit(&policy, arrival.origin(FOREIGN_ORIGIN));
+        assert_eq!(
+            page,
             Err((RefusalKind::OriginForbidden, Some(Rule::Origin)))
         );
     }

@@ -10,24 +10,32 @@ use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
 use portcullis_gateway::Gate;
 
+use crate::remote::RemotePlace;
+
 #[derive(Clone)]
 struct Shown {
     gate: Arc<Gate>,
     metrics: PrometheusHandle,
+    remote: RemotePlace,
 }
 
-/// The routes about `gate`.
-pub(super) fn routes(gate: Arc<Gate>, metrics: PrometheusHandle) -> Router {
+/// The routes about `gate` and the relay at `remote`.
+pub(super) fn routes(gate: Arc<Gate>, metrics: PrometheusHandle, remote: RemotePlace) -> Router {
     Router::new()
         .route("/metrics", get(self::metrics))
         .route("/healthz", get(|| async {}))
         .route("/readyz", get(readyz))
-        .with_state(Shown { gate, metrics })
+        .with_state(Shown {
+            gate,
+            metrics,
+            remote,
+        })
 }
 
 /// Says what each metric is.
 pub(super) fn describe() {
     crate::issuers::describe();
+    crate::remote::describe();
     crate::traces::describe();
     crate::turns::describe();
     metrics::describe_gauge!("portcullis_sessions", "Live sessions.");
@@ -61,9 +69,13 @@ async fn metrics(State(shown): State<Shown>) -> impl IntoResponse {
     let sessions = u32::try_from(shown.gate.sessions()).unwrap_or(u32::MAX);
     metrics::gauge!("portcullis_sessions").set(f64::from(sessions));
     shown.metrics.run_upkeep();
+    let mut text = shown.metrics.render();
+    if let Some(relay) = shown.remote.relay() {
+        text.push_str(&crate::remote::render(relay));
+    }
     (
         [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
-        shown.metrics.render(),
+        text,
     )
 }
 

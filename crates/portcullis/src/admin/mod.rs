@@ -28,6 +28,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
 
 use self::api::Api;
+use crate::remote::RemotePlace;
 
 /// The most connections at a time.
 const MAX_CONNECTIONS: usize = 64;
@@ -77,17 +78,28 @@ impl Admin {
         self.address
     }
 
-    /// Serves about `gate`, with an admin API or without, and ends only when it cannot go on. Must run in a runtime.
-    pub(crate) async fn serve(self, gate: Arc<Gate>, api: Option<Api>) -> anyhow::Error {
-        match self.served(gate, api).await {
+    /// Serves about `gate` and the relay at `remote`, with an admin API or without, and ends only
+    /// when it cannot go on. Must run in a runtime.
+    pub(crate) async fn serve(
+        self,
+        gate: Arc<Gate>,
+        remote: RemotePlace,
+        api: Option<Api>,
+    ) -> anyhow::Error {
+        match self.served(gate, remote, api).await {
             Ok(never) => match never {},
             Err(error) => error.context("the admin listener failed"),
         }
     }
 
-    async fn served(self, gate: Arc<Gate>, api: Option<Api>) -> anyhow::Result<Infallible> {
+    async fn served(
+        self,
+        gate: Arc<Gate>,
+        remote: RemotePlace,
+        api: Option<Api>,
+    ) -> anyhow::Result<Infallible> {
         let listener = tokio::net::TcpListener::from_std(self.listener)?;
-        let mut routes = metrics::routes(gate, self.metrics);
+        let mut routes = metrics::routes(gate, self.metrics, remote);
         if let Some(api) = api {
             routes = routes.nest(api::PREFIX, api.routes());
         }
@@ -108,8 +120,8 @@ impl Admin {
     }
 }
 
-/// Puts rule 1 before `routes`: on loopback, loopback names only, so that no page on a name which was
-/// made to resolve to this machine (DNS rebinding) reads what operators read.
+/// Puts rule 1 before `routes`: on loopback, loopback names only, so that no page on a name which
+/// was made to resolve to this machine (DNS rebinding) reads what operators read.
 fn guarded(routes: Router, address: SocketAddr) -> Router {
     let hosts = if address.ip().is_loopback() {
         HostRule::Loopback

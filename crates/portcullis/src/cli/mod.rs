@@ -7,6 +7,7 @@ mod completions;
 mod dial;
 mod explain;
 pub(crate) mod gate;
+mod hosts;
 mod key;
 mod operator;
 mod revoke;
@@ -55,6 +56,9 @@ enum Command {
     /// List, show and end live sessions, on every gate
     #[command(subcommand)]
     Sessions(sessions::SessionsCommand),
+    /// List, show, rename, take back and forget hosts of the relay, and those paired to them
+    #[command(subcommand)]
+    Hosts(hosts::HostsCommand),
     /// Print what was decided and done, the latest first
     Audit(Box<audit::AuditArgs>),
     /// Make tickets, each of which opens one session, at a running gate
@@ -106,6 +110,7 @@ pub fn main() -> ExitCode {
         Some(Command::User(command)) => user::run(&command),
         Some(Command::Revoke(command)) => revoke::run(&command),
         Some(Command::Sessions(command)) => sessions::run(&command),
+        Some(Command::Hosts(command)) => hosts::run(&command),
         Some(Command::Audit(args)) => audit::run(&args),
         Some(Command::Ticket(command)) => ticket::run(&command),
         Some(Command::Dial(args)) => dial::run(&args),

@@ -47,18 +47,18 @@ pub(crate) fn beside(demo: &Route, outside: &Outside) -> Result<Route, String> {
 pub(super) fn beside_written<'a>(
     builder: &mut Builder,
     routes: impl Iterator<Item = &'a file::Route>,
-    built: &[Option<Route>],
+    built: &[Option<&Route>],
 ) -> Option<Route> {
     let all = Pattern::Prefix("".into());
     let models = Pattern::Prefix(MODELS.into());
     let mut demo = None;
     for (written, route) in routes.zip(built) {
-        let pattern = route.as_ref().map(|route| &route.pattern);
+        let pattern = route.map(|route| &route.pattern);
         if pattern == Some(&models) {
             return None;
         }
         if pattern == Some(&all) && written.upstream.value == DEMO {
-            demo = route.as_ref().map(|route| (written, route));
+            demo = route.map(|route| (written, route));
         }
     }
     let (written, route) = demo?;

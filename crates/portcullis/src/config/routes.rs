@@ -18,7 +18,7 @@ use super::logins::{self, Plans};
 use super::problem::Problem;
 use super::scalar::Names;
 use super::verifiers::{Recipe, Recipes, Shape};
-use super::{callout, demo, recheck, suggest, upstreams, values};
+use super::{callout, demo, recheck, remote, suggest, upstreams, values};
 use crate::assertion::Signer;
 use crate::login::LoginPlan;
 
@@ -48,7 +48,7 @@ pub(super) fn build(
         let carriers = carriers(builder, route, login.as_deref());
         let auth = auth(builder, route, span, verifiers, carriers.clone(), required);
         let mut terms = terms(builder, &route.session, &codes);
-        let upstream = upstreams::build(builder, route).map(|mut upstream| {
+        let upstream = upstreams::build(builder, route, &codes).map(|mut upstream| {
             upstream.carriers = carriers;
             let wants_assertion = route.assertion.as_ref().is_some_and(|wants| wants.value);
             let signer = signer.filter(|_| wants_assertion);
@@ -63,19 +63,23 @@ pub(super) fn build(
             let policy = policy(builder, route, auth, codes);
             policy.keeping_credentials(terms.recheck.is_some())
         });
-        Some(Route {
+        let built = Route {
             pattern: pattern?,
             policy: Arc::new(policy?),
             terms: Arc::new(terms),
             authority,
             login: login.filter(|_| required).map(|plan| plan.path().into()),
             upstream: upstream?,
-        })
+        };
+        let mut whole = remote::beside(builder, route, &built, required);
+        whole.push(built);
+        Some(whole)
     });
-    let built: Vec<Option<Route>> = built.collect();
+    let built: Vec<Option<Vec<Route>>> = built.collect();
     let written = routes.iter().map(|At { value, .. }| value);
-    let models = demo::beside_written(builder, written, &built);
-    built.into_iter().flatten().chain(models).collect()
+    let own = built.iter().map(|routes| routes.as_ref()?.last());
+    let models = demo::beside_written(builder, written, &own.collect::<Vec<_>>());
+    built.into_iter().flatten().flatten().chain(models).collect()
 }
 
 fn check_unique(builder: &mut Builder, routes: &[At<file::Route>]) {
@@ -97,6 +101,7 @@ fn check_unique(builder: &mut Builder, routes: &[At<file::Route>]) {
             builder.report(problem.at(&name.span).beside(&first.span, "the first one"));
         }
     }
+    remote::check_rivals(builder, routes, &paths, &names);
 }
 
 fn policy(builder: &mut Builder, route: &file::Route, auth: Auth, codes: CodeTable) -> Policy {

@@ -142,7 +142,7 @@ pub struct About {
 pub struct Page {
     /// The cursor of the page before.
     pub after: Option<Box<str>>,
-    /// The most entries, from 1 to 100.
+    /// The most entries, from 1 to 1000.
     pub limit: u16,
     /// From the last to the first.
     pub is_descending: bool,

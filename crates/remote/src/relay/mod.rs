@@ -56,4 +56,4 @@ pub use self::service::{Account, GuestEnd, HostEnd, RelayBody, Socket, Upgrade, 
 pub use self::settings::Settings;
 pub(crate) use self::setup::Inner;
 pub use self::setup::{Relay, Setup};
-pub use self::status::{GuestStatus, HostStatus, LastRoad, RoadStatus};
+pub use self::status::{GuestStatus, HostStatus, LastRoad, RoadCounts, RoadStatus};

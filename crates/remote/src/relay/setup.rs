@@ -15,7 +15,8 @@ use super::link::{Link, Unread};
 use super::lookout::Lookout;
 use super::road::{End, Roads};
 use super::service::{Claims, GuestEnd, HostEnd, Whose};
-use super::{BookError, GuestStatus, HostBook, RoadStatus, Settings, secret};
+use super::{BookError, GuestStatus, HostBook, RoadCounts, RoadStatus, Settings, secret};
+use crate::wire::Key;
 
 /// What a relay is made of.
 #[expect(clippy::exhaustive_structs, reason = "each must be decided")]
@@ -98,6 +99,12 @@ impl Relay {
     #[must_use]
     pub fn roads(&self) -> Vec<RoadStatus> {
         self.0.roads.statuses()
+    }
+
+    /// How many roads there were, and how they ended.
+    #[must_use]
+    pub fn road_counts(&self) -> RoadCounts {
+        self.0.roads.counts()
     }
 
     /// The guests that are here.

@@ -39,6 +39,16 @@ pub struct LastRoad {
     pub reason: Box<str>,
 }
 
+/// How many roads there were here.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct RoadCounts {
+    /// How many opened.
+    pub opened: u64,
+    /// How many ended, by the name of each reason.
+    pub ended: Vec<(&'static str, u64)>,
+}
+
 /// A host, and how it stands here.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]

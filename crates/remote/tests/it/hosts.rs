@@ -331,6 +331,29 @@ async fn who_claims_a_code_becomes_a_client_until_it_is_taken_back() {
 }
 
 #[tokio::test]
+async fn an_operator_takes_a_device_back_as_its_hosts_owner_does() {
+    let server = whose_ada(MemoryBook::default()).await;
+    let host = TestHost::enrol(server.address, "ada", "vm").await;
+    let given = pair(&server, &host, false).await;
+    let claim = json!({"pairing_code": given["pairing_code"]}).to_string();
+    let answer = ask(server.address, CLAIM, Some("bob"), &[], &claim).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let mut guest = TestGuest::enter(server.address, "bob", "vm").await;
+    let relay = &server.relay;
+    let listed = relay.list_devices(&host.server_id, first_page()).await;
+    let device = listed.expect("a book").items.remove(0);
+    assert_eq!(&*device.account, "bob");
+    for is_there in [true, false] {
+        let removed = relay.remove_device(&host.server_id, &device.id).await;
+        assert_eq!(removed, Ok(is_there));
+    }
+    assert_eq!(guest.end().await, (4003, "not_owner".into()));
+    let shown = relay.find_host(&host.server_id).await.expect("a book");
+    assert_eq!(shown.map(|it| it.host.name), Some("vm".into()));
+    assert_eq!(relay.find_host("srv_0").await, Ok(None));
+}
+
+#[tokio::test]
 async fn clients_are_listed_page_by_page() {
     let server = whose_ada(MemoryBook::default()).await;
     let host = TestHost::enrol(server.address, "ada", "vm").await;

@@ -21,7 +21,7 @@ pub(super) const USUAL_PAGE: u16 = 100;
 pub(super) struct Call {
     /// Who asks.
     pub(super) by: Identity,
-    id: String,
+    ids: Vec<String>,
     uri: Uri,
     is_json: bool,
     body: Bytes,
@@ -34,7 +34,7 @@ impl Call {
         let by = head.extensions.get::<Identity>().cloned();
         // Without a boundary before it nobody is served.
         let by = by.ok_or_else(|| Problem::not_found("nobody was admitted"))?;
-        let id = params.iter().next().map(|(_, id)| id.to_owned());
+        let ids = params.iter().map(|(_, id)| id.to_owned()).collect();
         let body = Limited::new(body, MAX_BODY).collect().await;
         let kind = head.headers.get(CONTENT_TYPE);
         let is_json = kind
@@ -45,16 +45,21 @@ impl Call {
             });
         Ok(Self {
             by,
-            id: id.unwrap_or_default(),
+            ids,
             uri: head.uri,
             is_json,
             body: body.map_err(|_| Problem::too_large())?.to_bytes(),
         })
     }
 
-    /// The name in the path, decoded; empty where the path has none.
+    /// The first name in the path, decoded; empty where the path has none.
     pub(super) fn id(&self) -> &str {
-        &self.id
+        self.ids.first().map_or("", String::as_str)
+    }
+
+    /// The second name in the path, as [`Call::id`].
+    pub(super) fn second_id(&self) -> &str {
+        self.ids.get(1).map_or("", String::as_str)
     }
 
     /// Refuses parameters of a call that takes none.

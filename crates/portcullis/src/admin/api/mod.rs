@@ -16,6 +16,7 @@
 mod answer;
 mod audit;
 mod call;
+mod hosts;
 mod keys;
 pub(crate) mod openapi;
 mod operation;
@@ -40,6 +41,7 @@ use portcullis_boundary::tower::BoundaryLayer;
 use portcullis_boundary::{Authority, Boundary, Identity, Policy, Refusal};
 use portcullis_gateway::Gate;
 use portcullis_ledger::Ledger;
+use portcullis_remote::relay::Relay;
 use tower::{Layer, ServiceExt};
 
 use self::answer::{Problem, Reply};
@@ -47,6 +49,7 @@ use self::call::Call;
 use self::operation::{Operation, operations};
 pub(crate) use self::time::Time;
 use crate::desk::LedgerTickets;
+use crate::remote::RemotePlace;
 use crate::state::State;
 
 /// What every path of the API begins with.
@@ -64,17 +67,19 @@ struct Parts {
     state: Arc<State>,
     gate: Arc<Gate>,
     tickets: LedgerTickets,
+    remote: RemotePlace,
     clock: Arc<dyn Clock>,
 }
 
 impl Api {
-    /// An API over `state` and the sessions of `gate`, for whom `policy` admits and nothing was
-    /// revoked.
+    /// An API over `state`, the sessions of `gate` and the hosts of the relay at `remote`, for whom
+    /// `policy` admits and nothing was revoked.
     pub(crate) fn new(
         policy: Arc<Policy>,
         state: Arc<State>,
         gate: Arc<Gate>,
         tickets: LedgerTickets,
+        remote: RemotePlace,
     ) -> Self {
         let mut limits = Limits::default();
         limits.failed_handshakes = Some(Rate::new(MOST_FAILURES, Duration::from_secs(60)));
@@ -87,6 +92,7 @@ impl Api {
                 state,
                 gate,
                 tickets,
+                remote,
                 clock: Arc::new(SystemClock::new()),
             }),
         }
@@ -157,6 +163,12 @@ impl Api {
 
     fn tickets(&self) -> &LedgerTickets {
         &self.parts.tickets
+    }
+
+    /// The relay, which begins with the ledger.
+    fn relay(&self) -> Result<&Relay, Problem> {
+        let relay = self.parts.remote.relay();
+        relay.ok_or_else(|| Problem::not_found("this gate has no relay"))
     }
 
     fn gate(&self) -> &Gate {

@@ -45,8 +45,9 @@ pub(crate) fn text() -> String {
 
 fn described(operation: &Operation, generator: &mut SchemaGenerator) -> Value {
     let mut parameters = Vec::new();
-    if let Some((_, rest)) = operation.path.split_once('{') {
-        let name = rest.trim_end_matches('}');
+    let parts = operation.path.split('/');
+    let names = parts.filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+    for name in names {
         parameters.push(json!({
             "name": name, "in": "path", "required": true, "schema": { "type": "string" },
         }));

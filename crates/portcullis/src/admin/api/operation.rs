@@ -7,14 +7,14 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::answer::{List, Problem, Reply};
 use super::call::Call;
-use super::{Api, audit, keys, openapi, revocations, sessions, tickets, users};
+use super::{Api, audit, hosts, keys, openapi, revocations, sessions, tickets, users};
 use crate::state::ShownSession;
 
 /// One method of one path.
 pub(super) struct Operation {
     /// The method.
     pub(super) method: Method,
-    /// The path below the prefix, with at most one name in it.
+    /// The path below the prefix, with at most two names in it.
     pub(super) path: &'static str,
     /// What it does.
     pub(super) summary: &'static str,
@@ -87,6 +87,7 @@ pub(super) fn operations() -> Vec<Operation> {
         of_sessions(),
         of_audit(),
         of_tickets(),
+        of_hosts(),
     ]
     .into_iter()
     .flatten()
@@ -235,5 +236,54 @@ fn of_tickets() -> Vec<Operation> {
         create
             .body::<tickets::NewTicket>()
             .answers::<tickets::WholeTicket>(201),
+    ]
+}
+
+fn of_hosts() -> Vec<Operation> {
+    const ALL: &str = "/hosts";
+    const ONE: &str = "/hosts/{id}";
+    vec![
+        Operation::new(
+            Method::GET,
+            ALL,
+            "List the hosts of the relay, and how their roads stand at this gate",
+            |api, call| Box::pin(hosts::list(api, call)),
+        )
+        .query::<hosts::WhichHosts>()
+        .answers::<hosts::ListOfHost>(200),
+        Operation::new(Method::GET, ONE, "Show a host", |api, call| {
+            Box::pin(hosts::show(api, call))
+        })
+        .answers::<hosts::ShownHost>(200),
+        Operation::new(Method::PATCH, ONE, "Rename a host", |api, call| {
+            Box::pin(hosts::rename(api, call))
+        })
+        .body::<hosts::HostChange>(),
+        Operation::new(
+            Method::DELETE,
+            ONE,
+            "Forget a host, which may enrol again; its road and its guests are cut",
+            |api, call| Box::pin(hosts::remove(api, call)),
+        ),
+        Operation::new(
+            Method::POST,
+            "/hosts/{id}/revoke",
+            "Take a host back: its road and its guests are cut, and its installation stays out",
+            |api, call| Box::pin(hosts::revoke(api, call)),
+        ),
+        Operation::new(
+            Method::GET,
+            "/hosts/{id}/devices",
+            "List those who were paired to a host",
+            |api, call| Box::pin(hosts::devices(api, call)),
+        )
+        .query::<hosts::WhichDevices>()
+        .answers::<hosts::ListOfDevice>(200),
+        Operation::new(
+            Method::DELETE,
+            "/hosts/{id}/devices/{device}",
+            "Take a pairing back, and cut its guests",
+            |api, call| Box::pin(hosts::unpair(api, call)),
+        ),
     ]
 }

@@ -18,6 +18,7 @@ use tokio::runtime::Handle;
 
 use super::*;
 use crate::config::{ADMIN_SCOPE, BusPlan, LedgerPlan, admin_policy};
+use crate::remote::RelayPlan;
 use crate::state::LedgerKeys;
 
 const ADMIN: &str = "the-token-of-the-admin";
@@ -70,7 +71,16 @@ impl Tested {
         let gate = Arc::new(gate.expect("a gate"));
         let tickets = LedgerTickets::default();
         tickets.found(Arc::clone(state.ledger()));
-        let api = Api::new(policy, Arc::clone(&state), Arc::clone(&gate), tickets);
+        let remote = RemotePlace::default();
+        let opened = remote.open(&RelayPlan::default(), Arc::clone(state.ledger()));
+        opened.expect("a relay");
+        let api = Api::new(
+            policy,
+            Arc::clone(&state),
+            Arc::clone(&gate),
+            tickets,
+            remote,
+        );
         Self {
             router: api.routes(),
             keys: ApiKeys::new("keys", keys).remember_for(Duration::ZERO),
@@ -354,6 +364,30 @@ async fn a_disabled_account_is_revoked_and_an_enabled_one_is_not() {
     }
     let (_, listed) = tested.asks("GET", "/revocations", None).await;
     assert_eq!(listed["items"].as_array().expect("a list").len(), 2);
+}
+
+#[tokio::test]
+async fn a_host_that_nobody_knows_is_not_found_whatever_is_asked_of_it() {
+    let tested = Tested::new().await;
+    let (status, listed) = tested.asks("GET", "/hosts", None).await;
+    assert_eq!((status, &listed["items"]), (200, &json!([])));
+    let named = json!({"name": "attic"});
+    for (method, path, body) in [
+        ("GET", "/hosts/srv_0", None),
+        ("PATCH", "/hosts/srv_0", Some(named)),
+        ("DELETE", "/hosts/srv_0", None),
+        ("POST", "/hosts/srv_0/revoke", None),
+        ("GET", "/hosts/srv_0/devices", None),
+        ("DELETE", "/hosts/srv_0/devices/cli_0", None),
+    ] {
+        assert_eq!(tested.asks(method, path, body).await.0, 404, "{path}");
+    }
+    for name in ["", " ", "a\nb", &"a".repeat(201)] {
+        let (status, _) = tested
+            .asks("PATCH", "/hosts/srv_0", Some(json!({"name": name})))
+            .await;
+        assert_eq!(status, 400, "{name:?}");
+    }
 }
 
 #[test]

@@ -13,8 +13,8 @@ use tokio_tungstenite::tungstenite::{Error, Message as Frame};
 
 use super::ports::{End, Road};
 use super::roads::Seat;
+use crate::relay::Inner;
 use crate::relay::service::Socket;
-use crate::relay::{Inner, LastRoad};
 use crate::wire::{ClientEnvelope, ClientEvent, MAX_FRAME};
 
 /// What a road's task is made of.
@@ -41,7 +41,8 @@ pub(in crate::relay) async fn drive(start: Start) {
     let socket = WebSocketStream::from_raw_socket(socket, Role::Server, Some(config)).await;
     let (mut sink, stream) = socket.split();
     let settings = &relay.settings;
-    tracing::info!(target: "portcullis::remote", host = &*road.host, "a road is open");
+    let (host, account) = (&*road.host, &*road.account);
+    tracing::info!(target: "portcullis::remote", host, account, "a road is open");
     let end = tokio::select! {
         biased;
         end = road.ended() => end,
@@ -54,10 +55,9 @@ pub(in crate::relay) async fn drive(start: Start) {
     };
     road.end(end);
     drop(seat);
-    tracing::info!(target: "portcullis::remote", host = &*road.host, %end, "a road has ended");
-    let at = relay.clock.now();
-    let reason = end.to_string().into();
-    relay.roads.note(&road.host, LastRoad { at, reason });
+    let reason = end.as_str();
+    tracing::info!(target: "portcullis::remote", host, account, reason, "a road has ended: {end}");
+    relay.roads.note(&road.host, end, relay.clock.now());
     // The host does not look at the code, and may have gone.
     let farewell = sink.send(Frame::Close(close(&relay, end)));
     let _: Result<_, tokio::time::error::Elapsed> = timeout(FAREWELL, farewell).await;

@@ -41,6 +41,38 @@ pub(in crate::relay) enum End {
     Draining,
 }
 
+impl End {
+    /// All of them.
+    pub(in crate::relay) const ALL: [Self; 10] = [
+        Self::Left,
+        Self::Broke,
+        Self::Silent,
+        Self::Mute,
+        Self::Stalled,
+        Self::Misbehaved,
+        Self::Replaced,
+        Self::Revoked,
+        Self::Unsure,
+        Self::Draining,
+    ];
+
+    /// Its name, for those who count.
+    pub(in crate::relay) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Left => "left",
+            Self::Broke => "broke",
+            Self::Silent => "silent",
+            Self::Mute => "mute",
+            Self::Stalled => "stalled",
+            Self::Misbehaved => "misbehaved",
+            Self::Replaced => "replaced",
+            Self::Revoked => "revoked",
+            Self::Unsure => "unsure",
+            Self::Draining => "draining",
+        }
+    }
+}
+
 /// A road that ends here.
 pub(in crate::relay) struct Road {
     pub(in crate::relay) number: u128,

@@ -1,19 +1,22 @@
 //! The roads that end here, by host.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use portcullis_boundary::clock::Timestamp;
 use tokio::sync::Notify;
 
 use super::ports::{End, Road};
-use crate::relay::{LastRoad, RoadStatus};
+use crate::relay::{LastRoad, RoadCounts, RoadStatus};
 
 /// The roads that end here. A host is in the map while it has a road, or somebody waits for one.
 #[derive(Debug)]
 pub(in crate::relay) struct Roads {
     hosts: Mutex<HashMap<Box<str>, Slot>>,
     ended: Mutex<HashMap<Box<str>, LastRoad>>,
+    opened: AtomicU64,
+    ends: [AtomicU64; End::ALL.len()],
     most: usize,
 }
 
@@ -29,6 +32,8 @@ impl Roads {
         Self {
             hosts: Mutex::default(),
             ended: Mutex::default(),
+            opened: AtomicU64::default(),
+            ends: Default::default(),
             most,
         }
     }
@@ -46,6 +51,7 @@ impl Roads {
         let before = slot.road.replace(Arc::clone(road));
         slot.opened.notify_waiters();
         drop(hosts);
+        self.opened.fetch_add(1, Ordering::Relaxed);
         before.inspect(|before| before.end(End::Replaced));
         Some(Seat {
             roads: Arc::clone(self),
@@ -103,8 +109,24 @@ impl Roads {
         ended.get(host).cloned()
     }
 
-    /// Notes how a road ended.
-    pub(in crate::relay) fn note(&self, host: &str, last: LastRoad) {
+    /// How many roads there were, and how they ended.
+    pub(in crate::relay) fn counts(&self) -> RoadCounts {
+        let ends = End::ALL.iter().zip(&self.ends);
+        let ends = ends.map(|(end, count)| (end.as_str(), count.load(Ordering::Relaxed)));
+        RoadCounts {
+            opened: self.opened.load(Ordering::Relaxed),
+            ended: ends.collect(),
+        }
+    }
+
+    /// Notes how the road of a host ended.
+    pub(in crate::relay) fn note(&self, host: &str, end: End, at: Timestamp) {
+        let all = End::ALL.iter().zip(&self.ends);
+        for (_, count) in all.filter(|(other, _)| **other == end) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        let reason = end.to_string().into();
+        let last = LastRoad { at, reason };
         let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
         if ended.len() >= MAX_ENDED && !ended.contains_key(host) {
             let oldest = ended.iter().min_by_key(|(_, last)| last.at);

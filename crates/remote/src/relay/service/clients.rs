@@ -4,7 +4,7 @@ use http::{Response, StatusCode};
 use serde::Serialize;
 
 use super::{Account, RelayBody, is_id, reply};
-use crate::relay::{Device, Host, Inner, Notice, Page};
+use crate::relay::{Device, Host, Inner, Page};
 
 #[derive(Serialize)]
 struct Clients<'a> {
@@ -70,12 +70,8 @@ pub(super) async fn revoke(
     if !is_id(client) {
         return reply::detail(404, "Client not found");
     }
-    match relay.book.remove_device(&host.id, client).await {
+    match relay.remove_device(&host.id, client).await {
         Ok(true) => {
-            relay.tell(Notice::DeviceEnded {
-                host: host.id,
-                device: client.into(),
-            });
             let mut response = Response::new(RelayBody::empty());
             *response.status_mut() = StatusCode::NO_CONTENT;
             response

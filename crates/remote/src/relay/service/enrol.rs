@@ -71,7 +71,9 @@ pub(super) async fn enrol(
         let place = place(&hosts, &name, installation.as_deref(), &busy);
         let name = match place {
             Place::Revoked => return reply::revoked(),
-            Place::Again(host) => return give_token(relay, &host, Some(platform)).await,
+            Place::Again(host) => {
+                return give_token(relay, &host, Some(platform), "a host has enrolled again").await;
+            }
             Place::New(name) => name,
         };
         let new = new_host(relay, account, name, installation.clone(), platform.clone());
@@ -84,7 +86,7 @@ pub(super) async fn enrol(
             .add_host(host.clone(), relay.settings.hosts)
             .await
         {
-            Ok(Ok(())) => return give_token(relay, &host, None).await,
+            Ok(Ok(())) => return give_token(relay, &host, None, "a host has enrolled").await,
             Ok(Err(NotAdded::NameTaken)) => {}
             Ok(Err(NotAdded::TooMany)) => {
                 return reply::detail(409, "The account has as many remote app servers as it may");
@@ -116,10 +118,16 @@ pub(super) async fn refresh(
     if !is_own {
         return reply::unknown_host();
     }
-    give_token(relay, &host, None).await
+    give_token(relay, &host, None, "a host has another token").await
 }
 
-async fn give_token(relay: &Inner, host: &Host, platform: Option<Platform>) -> Response<RelayBody> {
+/// Gives a host a token, of which `told` is what the log says.
+async fn give_token(
+    relay: &Inner,
+    host: &Host,
+    platform: Option<Platform>,
+    told: &'static str,
+) -> Response<RelayBody> {
     if host.revoked_at.is_some() {
         return reply::revoked();
     }
@@ -136,8 +144,8 @@ async fn give_token(relay: &Inner, host: &Host, platform: Option<Platform>) -> R
         .issue_token(&host.id, digest, expires_at, platform);
     match issued.await {
         Ok(true) => {
-            let account = &*host.account;
-            tracing::info!(target: "portcullis::remote", host = &*host.id, account, "a host has a token");
+            let (id, name, account) = (&*host.id, &*host.name, &*host.account);
+            tracing::info!(target: "portcullis::remote", host = id, name, account, "{told}");
             reply::json(&Enrolled {
                 server_id: &host.id,
                 environment_id: &host.environment,

@@ -79,13 +79,16 @@ pub(super) async fn start(relay: &Inner, host: &Host, start: Start) -> Response<
         .book
         .start_pairing(pairing, relay.settings.pairings, now);
     match started.await {
-        Ok(true) => reply::json(&Started {
-            pairing_code: &code,
-            manual_pairing_code: manual_code.as_deref(),
-            server_id: &host.id,
-            environment_id: &host.environment,
-            expires_at: reply::time(expires_at),
-        }),
+        Ok(true) => {
+            tracing::info!(target: "portcullis::remote", host = &*host.id, "a pairing has begun");
+            reply::json(&Started {
+                pairing_code: &code,
+                manual_pairing_code: manual_code.as_deref(),
+                server_id: &host.id,
+                environment_id: &host.environment,
+                expires_at: reply::time(expires_at),
+            })
+        }
         Ok(false) => reply::detail(429, "Too many pairings have begun"),
         Err(error) => reply::unavailable(&error),
     }
@@ -113,7 +116,7 @@ pub(super) async fn claim(relay: &Inner, account: &Account, claim: Claim) -> Res
     let now = relay.clock.now();
     if let Some(wait) = relay.claims.wait(account.as_str(), now) {
         let refusal = Refusal::new(RefusalKind::FailedTooOften).retry_after(wait);
-        return reply::refusal(refusal);
+        return reply::refusal(refusal, &relay.settings.codes);
     }
     let Some(code) = read(claim.codes) else {
         return no_code();
@@ -142,7 +145,8 @@ pub(super) async fn claim(relay: &Inner, account: &Account, claim: Claim) -> Res
     match relay.book.claim(code, device, now).await {
         Ok(Some(device)) => {
             let (host, account) = (&*device.host, account.as_str());
-            tracing::info!(target: "portcullis::remote", host, account, "a device was paired");
+            let id = &*device.id;
+            tracing::info!(target: "portcullis::remote", host, account, device = id, "a device was paired");
             reply::json(&Claimed {
                 client_id: &device.id,
                 server_id: &device.host,
