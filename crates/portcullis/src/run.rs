@@ -28,7 +28,7 @@ use crate::output::{self, Exit};
 use crate::places::Places;
 use crate::rates::SharedRates;
 use crate::reload::{Reloader, Watch};
-use crate::remote::RemotePlace;
+use crate::remote::{self, RemotePlace};
 use crate::settings::Source;
 use crate::state::State;
 use crate::traces::Traces;
@@ -78,7 +78,8 @@ pub(crate) fn run(
         desk.asks(Arc::clone(state));
         source.turns().found(state.audit().clone());
         let relay = settings.relay.clone().unwrap_or_default();
-        let opened = source.remote().open(&relay, Arc::clone(state.ledger()));
+        let exchange = remote::between_gates(state.shared_bus(), runtime.handle());
+        let opened = source.remote().open(&relay, Arc::clone(state.ledger()), exchange);
         opened.context("the relay cannot begin")?;
         let begun = runtime.block_on(keeper.begin());
         begun.context("the ledger does not count sessions")?;

@@ -6,8 +6,30 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use portcullis_ledger::bus::{Bus, BusError, Notice, Subscription, Topic};
-use portcullis_remote::relay::exchange::Asked;
-use portcullis_remote::relay::exchange::bus::{ByteBus, Ear, Heard, NotTold};
+use portcullis_remote::relay::Exchange;
+use portcullis_remote::relay::exchange::bus::{
+    BusExchange, BusSettings, BusSetup, ByteBus, Ear, Heard, NotTold,
+};
+use portcullis_remote::relay::exchange::{Asked, LocalExchange};
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How this gate's guests reach hosts whose roads end at other gates: over `bus`, whose work runs on
+/// `runtime`, until that ends; not at all where the gate is alone.
+pub(crate) fn between_gates(bus: Option<&Arc<dyn Bus>>, runtime: &Handle) -> Arc<dyn Exchange> {
+    let Some(bus) = bus else {
+        return Arc::new(LocalExchange::new());
+    };
+    Arc::new(BusExchange::new(BusSetup {
+        bus: Arc::new(RelayBus::new(Arc::clone(bus))),
+        settings: BusSettings::default(),
+        // Roads and guests have ended when the runtime does, and what is left has nobody to tell.
+        tasks: TaskTracker::new(),
+        runtime: runtime.clone(),
+        end: CancellationToken::new(),
+    }))
+}
 
 /// The bus of the program.
 pub(crate) struct RelayBus(Arc<dyn Bus>);

@@ -18,6 +18,7 @@ mod place;
 mod service;
 
 pub(crate) use self::account::account_of;
+pub(crate) use self::exchange::between_gates;
 pub(crate) use self::metrics::{describe, render};
 pub(crate) use self::place::{RelayPlan, RemotePlace};
 pub(crate) use self::service::{AskedAs, GuestRoute, HostRoute};

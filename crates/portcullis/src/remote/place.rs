@@ -5,7 +5,6 @@ use std::sync::{Arc, OnceLock};
 
 use portcullis_boundary::clock::SystemClock;
 use portcullis_ledger::Ledger;
-use portcullis_remote::relay::exchange::LocalExchange;
 use portcullis_remote::relay::{BookError, Exchange, Relay, Settings, Setup};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -31,16 +30,22 @@ struct Inner {
 }
 
 impl RemotePlace {
-    /// Makes the relay, as `plan` says, over the hosts of `ledger`. Only the first time counts.
+    /// Makes the relay, as `plan` says, over the hosts of `ledger`, whose guests reach the roads of
+    /// other gates by `exchange`. Only the first time counts.
     ///
     /// # Errors
     ///
     /// The operating system has no random numbers to give.
-    pub(crate) fn open(&self, plan: &RelayPlan, ledger: Arc<dyn Ledger>) -> Result<(), BookError> {
+    pub(crate) fn open(
+        &self,
+        plan: &RelayPlan,
+        ledger: Arc<dyn Ledger>,
+        exchange: Arc<dyn Exchange>,
+    ) -> Result<(), BookError> {
         let relay = Relay::new(Setup {
             settings: plan.settings.clone(),
             book: Arc::new(LedgerBook::new(ledger)),
-            exchange: exchange(),
+            exchange,
             clock: Arc::new(SystemClock::new()),
             // The gate waits for the session of each socket, which ends with the relay's task.
             tasks: TaskTracker::new(),
@@ -60,11 +65,6 @@ impl RemotePlace {
     pub(crate) fn relay(&self) -> Option<&Relay> {
         self.0.relay.get()
     }
-}
-
-/// How this gate's guests reach hosts whose roads end at other gates.
-fn exchange() -> Arc<dyn Exchange> {
-    Arc::new(LocalExchange::new())
 }
 
 impl fmt::Debug for RemotePlace {

@@ -83,6 +83,11 @@ impl State {
         &self.shared
     }
 
+    /// The bus, where other gates listen on it.
+    pub(crate) fn shared_bus(&self) -> Option<&Arc<dyn Bus>> {
+        self.is_shared.then_some(&self.bus)
+    }
+
     /// Where records for the audit log are put.
     pub(crate) const fn audit(&self) -> &AuditQueue {
         &self.audit
