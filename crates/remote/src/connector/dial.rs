@@ -67,14 +67,37 @@ impl fmt::Display for Reason {
 }
 
 /// Whether it is about a certificate. An error of I/O passes over what it holds when it is asked for its
-/// source.
+/// source, and may hold another one.
 fn is_untrusted(error: &(dyn Error + 'static)) -> bool {
-    let held = error
+    let mut held = error;
+    while let Some(inner) = held
         .downcast_ref::<io::Error>()
-        .and_then(io::Error::get_ref);
-    let tls = match held {
-        Some(held) => held.downcast_ref::<rustls::Error>(),
-        None => error.downcast_ref::<rustls::Error>(),
-    };
+        .and_then(io::Error::get_ref)
+    {
+        held = inner;
+    }
+    let tls = held.downcast_ref::<rustls::Error>();
     matches!(tls, Some(rustls::Error::InvalidCertificate(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::CertificateError;
+
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_found_however_deep_it_lies() {
+        let bad = || rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
+        let once = io::Error::new(io::ErrorKind::InvalidData, bad());
+        let twice = io::Error::other(io::Error::new(io::ErrorKind::InvalidData, bad()));
+        for error in [&bad() as &(dyn Error + 'static), &once, &twice] {
+            let reason = Reason::of(error);
+            assert!(reason.is_untrusted, "{reason}");
+            assert_eq!(&*reason.text, "invalid peer certificate: UnknownIssuer");
+        }
+        let other = io::Error::other(rustls::Error::DecryptError);
+        assert!(!Reason::of(&other).is_untrusted);
+        assert!(!Reason::of(&io::Error::other("no")).is_untrusted);
+    }
 }
