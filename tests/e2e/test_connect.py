@@ -416,7 +416,7 @@ def test_a_bad_url_is_the_end_of_one_that_is_to_dial(tmp_path, token):
 def test_a_relay_is_reached_over_tls_when_its_authority_is_named_and_its_certificate_told_when_not(host, token, certs):
     with Backend(tls=certs) as backend:
         unknown = host(backend, "--token-file", token)
-        status = unknown.wait(kind="relay_untrusted")
+        status = unknown.wait(kind="relay_down")
         assert "invalid peer certificate: UnknownIssuer" in status["problem"]["text"]
         unknown.ends_at_once()
         known = host(backend, "--token-file", token, "--tls-ca", certs.ca)

@@ -173,6 +173,12 @@ pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
         anyhow!("there is no home directory to keep state in; name a folder with --state-dir")
     })?;
     let plan = args.plan(folder)?;
+    let is_reachable = args.program.admin.is_some() || plan.forward.is_some();
+    if plan.startup == Startup::Disabled && !is_reachable {
+        bail!(
+            "with `--startup disabled` nobody could enable the host; add `--admin 127.0.0.1:PORT`"
+        );
+    }
     let json = args.program.json.then_some(LogFormat::Json);
     logging::start(args.program.log_format.or(json))?;
     let alone = Alone {

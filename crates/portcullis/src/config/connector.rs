@@ -146,8 +146,15 @@ fn fingerprint(
     pem: Option<&[u8]>,
 ) -> String {
     let upstream = table.upstream.as_ref().map(|written| &written.value);
+    let sources = [
+        &table.token_file,
+        &table.codex_auth,
+        &table.token_env,
+        &table.token_command,
+    ];
+    let sources = sources.map(|source| source.as_ref().map(|written| &written.value));
     let told = (
-        (&plan.relay, plan.dangerous_plain_relay, &plan.credential),
+        (&plan.relay, plan.dangerous_plain_relay, sources),
         (&plan.account, &plan.name, plan.timeout, plan.forward),
         (upstream, token.map(SecretFile::expose), pem),
     );

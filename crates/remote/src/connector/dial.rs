@@ -1,7 +1,5 @@
 //! A connection, with TLS where the scheme asks for it.
 
-use std::error::Error;
-use std::fmt;
 use std::io;
 use std::sync::Arc;
 
@@ -35,69 +33,4 @@ pub(super) async fn dial(
         .connect(name, stream)
         .await?;
     Ok(Box::new(stream))
-}
-
-/// Why a connection gave nothing, down to the cause, without the URL, which stands before it.
-#[derive(Debug)]
-pub(super) struct Reason {
-    pub(super) text: Box<str>,
-    /// The other end has a certificate that is not trusted.
-    pub(super) is_untrusted: bool,
-}
-
-impl Reason {
-    /// What `error` comes down to.
-    pub(super) fn of(error: &(dyn Error + 'static)) -> Self {
-        let (mut cause, mut is_untrusted) = (error, is_untrusted(error));
-        while let Some(deeper) = cause.source() {
-            cause = deeper;
-            is_untrusted |= self::is_untrusted(cause);
-        }
-        Self {
-            text: cause.to_string().into(),
-            is_untrusted,
-        }
-    }
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-/// Whether it is about a certificate. An error of I/O passes over what it holds when it is asked for its
-/// source, and may hold another one.
-fn is_untrusted(error: &(dyn Error + 'static)) -> bool {
-    let mut held = error;
-    while let Some(inner) = held
-        .downcast_ref::<io::Error>()
-        .and_then(io::Error::get_ref)
-    {
-        held = inner;
-    }
-    let tls = held.downcast_ref::<rustls::Error>();
-    matches!(tls, Some(rustls::Error::InvalidCertificate(_)))
-}
-
-#[cfg(test)]
-mod tests {
-    use rustls::CertificateError;
-
-    use super::*;
-
-    #[test]
-    fn a_certificate_is_found_however_deep_it_lies() {
-        let bad = || rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
-        let once = io::Error::new(io::ErrorKind::InvalidData, bad());
-        let twice = io::Error::other(io::Error::new(io::ErrorKind::InvalidData, bad()));
-        for error in [&bad() as &(dyn Error + 'static), &once, &twice] {
-            let reason = Reason::of(error);
-            assert!(reason.is_untrusted, "{reason}");
-            assert_eq!(&*reason.text, "invalid peer certificate: UnknownIssuer");
-        }
-        let other = io::Error::other(rustls::Error::DecryptError);
-        assert!(!Reason::of(&other).is_untrusted);
-        assert!(!Reason::of(&io::Error::other("no")).is_untrusted);
-    }
 }

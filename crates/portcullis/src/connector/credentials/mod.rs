@@ -19,7 +19,7 @@ use self::command::PrintedToken;
 use self::watched::WatchedFile;
 
 /// Where a credential is to be read.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 pub(crate) enum CredentialPlan {
     /// In a file that holds nothing else.
     TokenFile(PathBuf),
@@ -68,6 +68,12 @@ impl fmt::Display for CredentialPlan {
             }
             Self::CodexAuth(path) => write!(f, "the agent's login in {}", path.display()),
         }
+    }
+}
+
+impl fmt::Debug for CredentialPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CredentialPlan({self})")
     }
 }
 
@@ -198,6 +204,7 @@ mod tests {
     fn what_is_told_of_a_command_is_its_program() {
         let plan = CredentialPlan::command(" vault read -token=s3cr3t ").expect("a program");
         assert_eq!(plan.to_string(), "what vault prints");
+        assert!(!format!("{plan:?}").contains("s3cr3t"));
         assert_eq!(CredentialPlan::command(" "), None);
     }
 }

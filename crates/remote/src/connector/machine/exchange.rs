@@ -61,11 +61,7 @@ impl Machine {
                     self.note_failure(&failure, now);
                     self.recover(Door::Exchange, now);
                 }
-                Cause::HostUnknown
-                | Cause::NotFound
-                | Cause::Unavailable
-                | Cause::Untrusted
-                | Cause::Garbage => {
+                Cause::HostUnknown | Cause::NotFound | Cause::Unavailable | Cause::Garbage => {
                     self.note_failure(&failure, now);
                     self.back_off();
                 }
@@ -99,7 +95,7 @@ impl Machine {
                 self.refresh_not_before = now.moment.after(wait);
                 self.dial();
             }
-            Cause::Unavailable | Cause::Untrusted | Cause::Garbage => {
+            Cause::Unavailable | Cause::Garbage => {
                 self.note_failure(&failure, now);
                 self.back_off();
             }
@@ -133,9 +129,7 @@ impl Machine {
                 }
             }
             Cause::HostUnknown => self.enrol_anew(&failure),
-            Cause::NotFound | Cause::Unavailable | Cause::Untrusted | Cause::Garbage => {
-                self.back_off();
-            }
+            Cause::NotFound | Cause::Unavailable | Cause::Garbage => self.back_off(),
         }
     }
 
