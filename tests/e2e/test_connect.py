@@ -114,8 +114,9 @@ def test_a_token_comes_from_the_environment_or_from_a_program(host):
     [
         pytest.param(Reply(401, {"detail": "no"}), "refused", "HTTP 401", id="401"),
         pytest.param(Reply(403, {"detail": "no"}), "refused", "HTTP 403", id="403"),
-        pytest.param(Reply(401, {"code": "expired"}), "expired", "HTTP 401", id="expired"),
-        pytest.param(Reply(403, {"code": "revoked"}), "revoked", "HTTP 403", id="revoked"),
+        pytest.param(Reply(401, {"code": "expired"}), "expired", "the relay says that the credential has expired", id="expired"),
+        pytest.param(Reply(403, {"code": "revoked"}), "revoked", "the relay says that the credential was revoked", id="revoked"),
+        pytest.param(Reply(403, {"detail": "Remote app server was revoked"}), "revoked", "the relay says that the credential was revoked", id="host revoked"),
     ],
 )
 def test_a_refused_credential_is_waited_with_until_it_changes(host, token, reply, kind, text):
@@ -326,7 +327,7 @@ def test_a_signal_ends_it_at_once_whatever_it_is_about(host, token, state, numbe
         busy.ends_at_once(number)
 
 
-def test_a_signal_ends_it_at_once_while_it_is_disabled_or_runs_a_program(host):
+def test_a_signal_ends_it_at_once_while_it_is_disabled_or_runs_a_program(host, tmp_path):
     with Backend() as backend:
         resting = host("no URL at all", "--token-env", "X", startup="disabled")
         resting.wait(phase="disabled")
@@ -334,6 +335,14 @@ def test_a_signal_ends_it_at_once_while_it_is_disabled_or_runs_a_program(host):
         reading = host(backend, "--token-command", "sleep 600")
         reading.wait(state="reading_credential")
         reading.ends_at_once()
+        backend.always["enroll"] = Reply(401)
+        once = tmp_path / "once.sh"
+        once.write_text(f"[ -e {tmp_path}/ran ] && exec sleep 600\ntouch {tmp_path}/ran\necho {tokens.ALICE}\n")
+        renewing = host(backend, "--token-command", f"sh {once}")
+        renewing.wait(state="renewing_credential")
+        renewing.ends_at_once()
+        door = host(backend, "--token-command", "sleep 600", "--forward", "0", upstream="", startup="require-ready")
+        door.ends_at_once()
 
 
 @pytest.mark.parametrize("state", STATES)
@@ -393,10 +402,10 @@ def test_only_whoever_has_the_token_of_the_state_folder_is_an_operator(host, tok
 
 
 def test_a_bad_url_does_not_matter_before_it_is_enabled(host, token):
-    bad = host("http://relay.example", "--token-file", token, startup="disabled")
+    bad = host(f"http://ada:{tokens.MARK}@relay.example", "--token-file", token, startup="disabled")
     bad.wait(phase="disabled", problem=None)
     refused = bad.order(True)
-    assert refused.status == 409 and "use `https` for `relay.example`" in json.loads(refused.body)["detail"]
+    assert refused.status == 409 and "it has a user or a password" in json.loads(refused.body)["detail"]
     bad.wait(phase="errored", kind="relay_url")
     assert 'portcullis_connector_problem{kind="relay_url"' in bad.metrics()
     bad.order(False)

@@ -93,8 +93,7 @@ pub(crate) fn run(
         revoker.found(state, &gate);
     }
     runtime.block_on(async {
-        let tickets = source.tickets();
-        let api = api(settings, state.as_ref(), &gate, tickets, host.handle());
+        let api = api(settings, state.as_ref(), &gate, source.tickets(), host.handle());
         let shown = Shown {
             gate: Some(Arc::clone(&gate)),
             connector: host.handle().map(Measured::new),

@@ -18,7 +18,7 @@ from datetime import datetime, timedelta, timezone
 from http.server import BaseHTTPRequestHandler
 
 from websockets.datastructures import Headers
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.http11 import Response
 from websockets.server import ServerProtocol
 from websockets.sync.server import ServerConnection
@@ -153,15 +153,13 @@ class Backend:
             stream = self.context.wrap_socket(plain, server_side=True) if self.context else plain
         except (ssl.SSLError, OSError):
             return
-        with contextlib.suppress(OSError, ConnectionClosed):
-            if not self.context and plain.recv(4, socket.MSG_PEEK) == b"POST" or self.context and self.is_exchange():
+        with contextlib.suppress(OSError, EOFError, ConnectionClosed, InvalidHandshake):
+            # Over TLS nothing can be looked at beforehand; a host without a token asks for one first.
+            is_exchange = self.token is None if self.context else plain.recv(4, socket.MSG_PEEK) == b"POST"
+            if is_exchange:
                 Exchange(stream, self)
             else:
                 self.open_road(stream)
-
-    def is_exchange(self) -> bool:
-        """Over TLS nothing can be looked at beforehand; a host without a token asks for one first."""
-        return self.token is None
 
     def open_road(self, stream: socket.socket) -> None:
         connection = ServerConnection(stream, ServerProtocol(max_size=16 * 1024 * 1024), close_timeout=0.2)

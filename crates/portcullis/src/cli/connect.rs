@@ -214,7 +214,8 @@ impl ConnectArgs {
             return Ok(None);
         };
         let file = self.upstream_token_file.as_deref().map(expand);
-        let token = file.map(SecretFile::read).transpose()?;
+        let token = file.map(SecretFile::read).transpose();
+        let token = token.context("the token for the upstream cannot be used")?;
         let bearer = token.as_ref().map(SecretFile::expose);
         let plan = UpstreamPlan::new(text, bearer, tls).map_err(anyhow::Error::msg)?;
         Ok(Some(plan))

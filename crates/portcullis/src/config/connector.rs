@@ -19,9 +19,10 @@ use crate::secrets;
 /// The connector of a file, which keeps what is this machine's alone in `folder`.
 pub(super) fn build(
     builder: &mut Builder,
-    written: &At<file::Connector>,
+    written: Option<&At<file::Connector>>,
     folder: Option<&Path>,
 ) -> Option<ConnectorPlan> {
+    let written = written?;
     let table = &written.value;
     let credential = credential(builder, written);
     let pem = table.tls_ca.as_ref().map(|written| builder.bytes(written));

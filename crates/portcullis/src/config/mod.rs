@@ -256,14 +256,13 @@ fn build(builder: &mut Builder, file: &file::File, overrides: &Overrides) -> Opt
     };
     let admin = admin::build(builder, file.admin.as_ref(), &verifiers, overrides.admin);
     let folder = overrides.state_folder.as_deref();
-    let connector = file.connector.as_ref();
-    let connector = connector.map(|written| connector::build(builder, written, folder));
+    let connector = connector::build(builder, file.connector.as_ref(), folder);
     let has_api = admin.as_ref().is_some_and(|plan| plan.api.is_some());
     let is_needed = has_api
         || asks_ledger(file, &routes)
         || shared.needs_ledger()
         || !logins.is_empty()
-        || connector.is_some();
+        || file.connector.is_some();
     let ledger = ledger::build(builder, file.ledger.as_ref(), is_needed, folder);
     let bus = ledger::build_bus(builder, file.bus.as_ref(), file.ledger.as_ref());
     let traces = traces::build(builder, file.traces.as_ref(), &overrides.otel);
@@ -284,7 +283,7 @@ fn build(builder: &mut Builder, file: &file::File, overrides: &Overrides) -> Opt
         },
         listeners,
         admin,
-        connector: connector.flatten(),
+        connector,
         ledger,
         shared,
         bus: bus?,

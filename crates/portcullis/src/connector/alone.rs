@@ -64,7 +64,7 @@ impl Alone {
         let address = operators.as_ref().map(|(admin, _)| admin.address());
         output::say(banner(&connecting.lines(), address));
         let exit = tokio::select! {
-            lived = connecting.live(ends.wait()) => match lived {
+            lived = Box::pin(connecting.live(ends.wait())) => match lived {
                 Ok(()) => Ok(Exit::Clean),
                 Err(not_started) => {
                     output::say(format!("Error: {not_started}\n"));

@@ -66,7 +66,7 @@ impl Beside {
                 // Whoever would say so is there for as long as this is.
                 let _gone = ended.wait_for(|ended| *ended).await;
             };
-            if let Err(not_started) = connecting.live(ends).await {
+            if let Err(not_started) = Box::pin(connecting.live(ends)).await {
                 output::say(format!("Error: {not_started}\n"));
                 return not_started.exit();
             }

@@ -47,6 +47,9 @@ impl Connecting {
     ///
     /// Which state cannot be kept, or which port cannot be had.
     pub(crate) async fn open(plan: ConnectorPlan, ledger: Arc<dyn Ledger>) -> anyhow::Result<Self> {
+        if let Some(warning) = plan.credential.warning() {
+            tracing::warn!(target: "portcullis", "{warning}");
+        }
         let name = match &plan.name {
             Some(name) => name.clone(),
             None => installation::machine_name()?.into(),
@@ -75,7 +78,10 @@ impl Connecting {
     /// What people are told when it begins: a name and a value a line. One of them holds the secret path
     /// of the door.
     pub(crate) fn lines(&self) -> Vec<(&'static str, String)> {
-        let mut lines = vec![("relay", self.plan.relay.to_string())];
+        let relay = RelayUrl::dangerous_plain(&self.plan.relay);
+        // What is no such URL may hold a password.
+        let relay = relay.map_or_else(|_| "no URL of a relay".to_owned(), |url| url.to_string());
+        let mut lines = vec![("relay", relay)];
         if let Some(upstream) = &self.plan.upstream {
             lines.push(("host", self.name.to_string()));
             lines.push(("upstream", upstream.shown.clone()));
@@ -100,18 +106,24 @@ impl Connecting {
             forwarder,
             ..
         } = self;
-        if connector.is_none() && plan.startup == Startup::RequireReady {
-            ready(&plan).await?;
-        }
+        // A connector asks that itself.
+        let asks = connector.is_none() && plan.startup == Startup::RequireReady;
         let (stop, stopped) = watch::channel(false);
         let handle = connector.as_ref().map(|(_, handle)| handle.clone());
         let connector = async {
             match connector {
-                Some((connector, _)) => connector.run().await,
+                // It is large, and is moved about no more.
+                Some((connector, _)) => Box::pin(connector.run()).await,
                 None => Ok(()),
             }
         };
         let door = async {
+            if asks {
+                tokio::select! {
+                    ready = ready(&plan) => ready?,
+                    () = true_in(stopped.clone()) => return Ok(()),
+                }
+            }
             if let Some(forwarder) = forwarder {
                 forwarder.run(true_in(stopped)).await;
             }
@@ -197,7 +209,7 @@ async fn tell(handle: Option<&ConnectorHandle>) {
         }
     }
     // It has ended, and says itself why.
-    pending().await
+    pending::<()>().await;
 }
 
 fn log(status: &Status) {

@@ -57,15 +57,15 @@ pub(super) struct WantedConnector {
 }
 
 /// `GET /connector`
-pub(super) async fn show(api: Api, _: Call) -> Result<Reply, Problem> {
+pub(super) fn show(api: &Api) -> Result<Reply, Problem> {
     shown(api.connector()?)
 }
 
 /// `POST /connector`
-pub(super) async fn order(api: Api, call: Call) -> Result<Reply, Problem> {
+pub(super) fn order(api: &Api, call: &Call) -> Result<Reply, Problem> {
     let wanted: WantedConnector = call.body()?;
     let handle = api.connector()?;
-    api.did(&call, did(&wanted), "connector");
+    api.did(call, did(&wanted), "connector");
     carry_out(handle, &wanted)
 }
 

@@ -246,14 +246,14 @@ fn of_connector() -> Vec<Operation> {
             Method::GET,
             ONE,
             "Show how the host is doing that dials from this gate",
-            |api, call| Box::pin(connector::show(api, call)),
+            |api, _| Box::pin(async move { connector::show(&api) }),
         )
         .answers::<connector::ShownConnector>(200),
         Operation::new(
             Method::POST,
             ONE,
             "Have that host dial, or hang up",
-            |api, call| Box::pin(connector::order(api, call)),
+            |api, call| Box::pin(async move { connector::order(&api, &call) }),
         )
         .body::<connector::WantedConnector>(),
     ]

@@ -16,7 +16,7 @@ use portcullis_remote::connector::{
 use secrecy::{ExposeSecret, SecretString};
 
 use self::command::PrintedToken;
-use self::watched::WatchedFile;
+use self::watched::{WatchedFile, is_open_to_others};
 
 /// Where a credential is to be read.
 #[derive(Clone, Eq, PartialEq)]
@@ -36,6 +36,19 @@ impl CredentialPlan {
     pub(crate) fn command(line: &str) -> Option<Self> {
         let words: Vec<String> = line.split_whitespace().map(ToOwned::to_owned).collect();
         (!words.is_empty()).then_some(Self::Command(words))
+    }
+
+    /// What the operator should be warned of, now that a host begins with it.
+    pub(crate) fn warning(&self) -> Option<String> {
+        match self {
+            Self::TokenFile(path) | Self::CodexAuth(path) if is_open_to_others(path) => {
+                Some(format!(
+                    "others than its owner can read {}; `chmod 600` it",
+                    path.display()
+                ))
+            }
+            Self::TokenFile(_) | Self::CodexAuth(_) | Self::Variable(_) | Self::Command(_) => None,
+        }
     }
 
     /// Opens it, with `account` in place of what it names. Each that is opened notices changes by
@@ -197,6 +210,21 @@ mod tests {
         ] {
             let read = plan.open(&rule).read().await;
             assert_eq!(read, Ok(Credential::bearer("tok").of_account(account)));
+        }
+    }
+
+    #[test]
+    fn a_file_that_others_can_read_is_warned_of() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("token");
+        let plan = CredentialPlan::TokenFile(path.clone());
+        assert_eq!(plan.warning(), None);
+        std::fs::write(&path, "tok").expect("written");
+        for (mode, is_told) in [(0o600, false), (0o640, true), (0o604, true)] {
+            let mode = std::fs::Permissions::from_mode(mode);
+            std::fs::set_permissions(&path, mode).expect("set");
+            assert_eq!(plan.warning().is_some(), is_told);
         }
     }
 

@@ -79,6 +79,17 @@ impl WatchedFile {
     }
 }
 
+/// Whether others than its owner can read the file at `path`.
+pub(super) fn is_open_to_others(path: &Path) -> bool {
+    #[cfg(unix)]
+    let mode = fs::metadata(path).map_or(0, |metadata| {
+        std::os::unix::fs::PermissionsExt::mode(&metadata.permissions())
+    });
+    #[cfg(not(unix))]
+    let mode = 0;
+    mode & 0o044 != 0
+}
+
 fn trace(path: &Path) -> Option<Trace> {
     let metadata = fs::metadata(path).ok()?;
     #[cfg(unix)]
