@@ -40,7 +40,7 @@ fn without_a_credential_it_ends_with_9_and_says_what_to_do() {
             }
             let ended = connect(
                 folder.path(),
-                "https://relay.invalid",
+                "http://127.0.0.1:9",
                 &[&place[..], &[flag, credential]].concat(),
             );
             assert_eq!(ended.status.code(), Some(9), "{flag}: {ended:?}");
@@ -75,7 +75,7 @@ fn a_state_folder_that_cannot_be_made_is_named() {
     let file = folder.path().join("file");
     std::fs::write(&file, "").expect("written");
     let token = ["--upstream", "ws://127.0.0.1:9", "--token-env", "PATH"];
-    let ended = connect(&file.join("state"), "https://relay.invalid", &token);
+    let ended = connect(&file.join("state"), "http://127.0.0.1:9", &token);
     assert_eq!(ended.status.code(), Some(1), "{ended:?}");
     let said = String::from_utf8(ended.stderr).expect("text");
     assert!(
