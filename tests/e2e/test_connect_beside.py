@@ -105,6 +105,7 @@ def test_a_reload_has_it_hang_up_and_dial_as_the_file_says_and_names_what_needs_
     put(tmp_path / "relay-token", tokens.ALICE)
     door = started(config)
     road = backend.road()
+    wait(door, phase="connected")
     config["connector"]["startup"] = "disabled"
     door.reload(config)
     assert road.is_gone()
