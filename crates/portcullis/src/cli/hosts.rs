@@ -4,11 +4,12 @@ use clap::{Args, Subcommand};
 use http::Method;
 use serde_json::json;
 
+use super::hosts_connector::{self, ConnectorCommand};
 use super::operator::{OperatorArgs, encoded};
 use super::table::Column;
 use crate::output::{self, Exit};
 
-/// The commands about hosts of the relay.
+/// The commands about hosts: those of the relay, and the one that dials from a gate.
 #[derive(Debug, Subcommand)]
 pub(crate) enum HostsCommand {
     /// List hosts, and how their roads stand at the gate that is asked
@@ -25,6 +26,8 @@ pub(crate) enum HostsCommand {
     Devices(OneArgs),
     /// Take a pairing back, and cut its guests
     Unpair(UnpairArgs),
+    #[command(flatten)]
+    Connector(ConnectorCommand),
 }
 
 /// What `hosts ls` takes.
@@ -82,6 +85,7 @@ pub(crate) struct UnpairArgs {
 /// Does what the command says.
 pub(crate) fn run(command: &HostsCommand) -> anyhow::Result<Exit> {
     match command {
+        HostsCommand::Connector(command) => return hosts_connector::run(command),
         HostsCommand::Ls(args) => {
             let query = [("account", args.account.clone())];
             let client = args.operator.client()?;

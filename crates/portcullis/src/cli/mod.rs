@@ -4,10 +4,12 @@ mod audit;
 mod check;
 mod codes;
 mod completions;
+mod connect;
 mod dial;
 mod explain;
 pub(crate) mod gate;
 mod hosts;
+mod hosts_connector;
 mod key;
 mod operator;
 mod revoke;
@@ -56,14 +58,16 @@ enum Command {
     /// List, show and end live sessions, on every gate
     #[command(subcommand)]
     Sessions(sessions::SessionsCommand),
-    /// List, show, rename, take back and forget hosts of the relay, and those paired to them
-    #[command(subcommand)]
-    Hosts(hosts::HostsCommand),
     /// Print what was decided and done, the latest first
     Audit(Box<audit::AuditArgs>),
     /// Make tickets, each of which opens one session, at a running gate
     #[command(subcommand)]
     Ticket(ticket::TicketCommand),
+    /// Dial a relay, through which guests reach this machine
+    Connect(Box<connect::ConnectArgs>),
+    /// List, rename, take back and forget hosts of a relay; have the one dial, or not, that is here
+    #[command(subcommand)]
+    Hosts(hosts::HostsCommand),
     /// Open a WebSocket that comes back: lines in are messages, messages are lines out
     Dial(Box<dial::DialArgs>),
     /// Print the refusal table, or the tables of close codes for clients
@@ -82,6 +86,8 @@ Examples:
       A gate as the file says
   portcullis key new --owner ada --scope chat
       A key of a gate that runs
+  portcullis connect --relay https://relay.example --upstream ws://127.0.0.1:4500 --token-file token
+      A host behind a NAT
   portcullis dial wss://gate.example/chat --token-file token
       A client of any WebSocket service
 
@@ -94,7 +100,8 @@ Exit codes:
   5  `dial`: refused, and a fresher token is needed
   6  `dial`: refused, and a person or a better token is needed
   7  `dial`: refused for now
-  8  `dial`: refused for good";
+  8  `dial`: refused for good
+  9  `connect`, or `[connector]`: there is no credential, and nothing else to do than to dial";
 
 /// Reads the command line and does what it says.
 #[must_use]
@@ -110,9 +117,10 @@ pub fn main() -> ExitCode {
         Some(Command::User(command)) => user::run(&command),
         Some(Command::Revoke(command)) => revoke::run(&command),
         Some(Command::Sessions(command)) => sessions::run(&command),
-        Some(Command::Hosts(command)) => hosts::run(&command),
         Some(Command::Audit(args)) => audit::run(&args),
         Some(Command::Ticket(command)) => ticket::run(&command),
+        Some(Command::Connect(args)) => connect::run(&args),
+        Some(Command::Hosts(command)) => hosts::run(&command),
         Some(Command::Dial(args)) => dial::run(&args),
         Some(Command::Codes(args)) => codes::run(&args),
         Some(Command::Completions(args)) => completions::run(&args, &mut Cli::command()),

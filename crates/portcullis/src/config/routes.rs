@@ -79,7 +79,12 @@ pub(super) fn build(
     let written = routes.iter().map(|At { value, .. }| value);
     let own = built.iter().map(|routes| routes.as_ref()?.last());
     let models = demo::beside_written(builder, written, &own.collect::<Vec<_>>());
-    built.into_iter().flatten().flatten().chain(models).collect()
+    built
+        .into_iter()
+        .flatten()
+        .flatten()
+        .chain(models)
+        .collect()
 }
 
 fn check_unique(builder: &mut Builder, routes: &[At<file::Route>]) {

@@ -7,7 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::answer::{List, Problem, Reply};
 use super::call::Call;
-use super::{Api, audit, hosts, keys, openapi, revocations, sessions, tickets, users};
+use super::{Api, audit, connector, hosts, keys, openapi, revocations, sessions, tickets, users};
 use crate::state::ShownSession;
 
 /// One method of one path.
@@ -88,6 +88,7 @@ pub(super) fn operations() -> Vec<Operation> {
         of_audit(),
         of_tickets(),
         of_hosts(),
+        of_connector(),
     ]
     .into_iter()
     .flatten()
@@ -285,5 +286,25 @@ fn of_hosts() -> Vec<Operation> {
             "Take a pairing back, and cut its guests",
             |api, call| Box::pin(hosts::unpair(api, call)),
         ),
+    ]
+}
+
+fn of_connector() -> Vec<Operation> {
+    const ONE: &str = "/connector";
+    vec![
+        Operation::new(
+            Method::GET,
+            ONE,
+            "Show how the host is doing that dials from this gate",
+            |api, _| Box::pin(async move { connector::show(&api) }),
+        )
+        .answers::<connector::ShownConnector>(200),
+        Operation::new(
+            Method::POST,
+            ONE,
+            "Have that host dial, or hang up",
+            |api, call| Box::pin(async move { connector::order(&api, &call) }),
+        )
+        .body::<connector::WantedConnector>(),
     ]
 }

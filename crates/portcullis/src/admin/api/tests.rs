@@ -12,6 +12,7 @@ use portcullis_boundary::revocation::RevocationSet;
 use portcullis_boundary::{Credential, Peer, Rejection, Verifier};
 use portcullis_gateway::config::{GateConfig, Room, Timeouts};
 use portcullis_gateway::{Services, StartOptions};
+use portcullis_remote::relay::exchange::LocalExchange;
 use portcullis_verifiers::{ApiKeys, CapabilityTokens};
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
@@ -72,7 +73,11 @@ impl Tested {
         let tickets = LedgerTickets::default();
         tickets.found(Arc::clone(state.ledger()));
         let remote = RemotePlace::default();
-        let opened = remote.open(&RelayPlan::default(), Arc::clone(state.ledger()));
+        let opened = remote.open(
+            &RelayPlan::default(),
+            Arc::clone(state.ledger()),
+            Arc::new(LocalExchange::new()),
+        );
         opened.expect("a relay");
         let api = Api::new(
             policy,
@@ -80,6 +85,7 @@ impl Tested {
             Arc::clone(&gate),
             tickets,
             remote,
+            None,
         );
         Self {
             router: api.routes(),
