@@ -180,9 +180,14 @@ impl Process {
         }
     }
 
-    /// Serves the road until that is gone.
+    /// Serves a new road until that is gone.
     pub(crate) async fn serve(&mut self, road: &mut Road) {
         self.reconnect(road).await;
+        self.go_on(road).await;
+    }
+
+    /// Serves the road that it has until that is gone.
+    pub(crate) async fn go_on(&mut self, road: &mut Road) {
         while let Some(Ok(frame)) = road.0.next().await {
             if let Frame::Text(text) = frame {
                 self.hear(&text);
