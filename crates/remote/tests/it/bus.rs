@@ -20,8 +20,7 @@ async fn a_bad_bus_loses_nothing_in_silence_and_doubles_nothing() {
     for seed in 1..=6 {
         let bus = TestBus::default();
         let [near, far] = Gates::over(&bus).start().await;
-        let (host, mut process) = (enrol(&near).await, Process::new(Version::V3));
-        let mut road = host.dial().await;
+        let (mut process, mut road) = dial(&near).await;
         let mut guests = Vec::new();
         let begin = async {
             for _ in 0..4 {
@@ -32,14 +31,14 @@ async fn a_bad_bus_loses_nothing_in_silence_and_doubles_nothing() {
         };
         tokio::select! {
             () = begin => {}
-            () = process.serve(&mut road) => panic!("the road has ended"),
+            () = process.go_on(&mut road) => panic!("the road has ended"),
         }
         bus.set_manner(Manner::Bad(80), seed);
         let talks = guests.into_iter().map(talk);
         let talking = within(futures_util::future::join_all(talks));
         let heard: Vec<u64> = tokio::select! {
             heard = talking => heard,
-            () = process.serve(&mut road) => panic!("the road has ended"),
+            () = process.go_on(&mut road) => panic!("the road has ended"),
         };
         for said in process.heard.values() {
             let ids: Vec<u64> = said.iter().filter_map(|it| it["id"].as_u64()).collect();
@@ -75,8 +74,7 @@ async fn talk(mut guest: TestGuest) -> u64 {
 #[tokio::test]
 async fn long_messages_come_whole_in_both_directions() {
     let [near, far] = Gates::over(&TestBus::default()).start().await;
-    let (host, mut process) = (enrol(&near).await, Process::new(Version::V3));
-    let mut road = host.dial().await;
+    let (mut process, mut road) = dial(&near).await;
     let mut guest = TestGuest::enter(far.address, "ada", "vm").await;
     let long = "x".repeat(1024 * 1024);
     let talk = async {
@@ -89,7 +87,7 @@ async fn long_messages_come_whole_in_both_directions() {
     };
     tokio::select! {
         () = talk => {}
-        () = process.serve(&mut road) => panic!("the road has ended"),
+        () = process.go_on(&mut road) => panic!("the road has ended"),
     }
 }
 
@@ -97,8 +95,7 @@ async fn long_messages_come_whole_in_both_directions() {
 async fn a_guest_goes_on_where_it_was_when_the_bus_was_away_and_nothing_was_under_way() {
     let bus = TestBus::default();
     let [near, far] = Gates::over(&bus).start().await;
-    let (host, mut process) = (enrol(&near).await, Process::new(Version::V3));
-    let mut road = host.dial().await;
+    let (mut process, mut road) = dial(&near).await;
     let mut guest = begin(&far, &mut process, &mut road).await;
     bus.set_away(true);
     until(|| near.relay.roads()[0].guests == 0).await;
@@ -106,7 +103,7 @@ async fn a_guest_goes_on_where_it_was_when_the_bus_was_away_and_nothing_was_unde
     bus.set_away(false);
     tokio::select! {
         heard = guest.hear() => assert_eq!(heard["id"], 1),
-        () = process.serve(&mut road) => panic!("the road has ended"),
+        () = process.go_on(&mut road) => panic!("the road has ended"),
     }
     assert_eq!(process.clients.len(), 1);
 }
@@ -114,8 +111,7 @@ async fn a_guest_goes_on_where_it_was_when_the_bus_was_away_and_nothing_was_unde
 #[tokio::test]
 async fn a_guest_that_leaves_leaves_the_road_and_its_host_is_told() {
     let [near, far] = Gates::over(&TestBus::default()).start().await;
-    let (host, mut process) = (enrol(&near).await, Process::new(Version::V3));
-    let mut road = host.dial().await;
+    let (mut process, mut road) = dial(&near).await;
     let guest = begin(&far, &mut process, &mut road).await;
     assert_eq!(near.relay.roads()[0].guests, 1);
     let key = process.clients[0].clone();
@@ -125,7 +121,7 @@ async fn a_guest_that_leaves_leaves_the_road_and_its_host_is_told() {
     };
     tokio::select! {
         () = leaving => {}
-        () = process.serve(&mut road) => panic!("the road has ended"),
+        () = process.go_on(&mut road) => panic!("the road has ended"),
     }
     within(process.step_until(&mut road, |it| it.closed.contains(&key))).await;
 }
@@ -133,8 +129,7 @@ async fn a_guest_that_leaves_leaves_the_road_and_its_host_is_told() {
 #[tokio::test]
 async fn a_gate_of_guests_that_is_killed_leaves_the_road_in_time() {
     let [near, far] = Gates::over(&TestBus::default()).start().await;
-    let (host, mut process) = (enrol(&near).await, Process::new(Version::V3));
-    let mut road = host.dial().await;
+    let (mut process, mut road) = dial(&near).await;
     let _guest = begin(&far, &mut process, &mut road).await;
     assert_eq!(near.relay.roads()[0].guests, 1);
     far.kill().await;
@@ -147,8 +142,7 @@ async fn a_guest_that_does_not_read_is_cut_and_others_of_its_road_do_not_wait() 
     let mut gates = Gates::over(&bus);
     gates.settings.unread = 1024 * 1024;
     let [near, far] = gates.start().await;
-    let (host, mut process) = (enrol(&near).await, Process::new(Version::V3));
-    let mut road = host.dial().await;
+    let (mut process, mut road) = dial(&near).await;
     let mut slow = begin(&far, &mut process, &mut road).await;
     let mut other = begin(&far, &mut process, &mut road).await;
     let key = process.clients[0].clone();
@@ -170,7 +164,7 @@ async fn a_guest_that_does_not_read_is_cut_and_others_of_its_road_do_not_wait() 
     };
     tokio::select! {
         () = asking => {}
-        () = process.serve(&mut road) => panic!("the road has ended"),
+        () = process.go_on(&mut road) => panic!("the road has ended"),
     }
     assert_eq!(slow.end().await, (1013, "slow_consumer".into()));
 }
@@ -227,8 +221,7 @@ async fn a_road_that_is_full_says_so_to_other_gates() {
     let mut gates = Gates::over(&TestBus::default());
     gates.settings.guests = 1;
     let [near, far] = gates.start().await;
-    let (host, mut process) = (enrol(&near).await, Process::new(Version::V3));
-    let mut road = host.dial().await;
+    let (mut process, mut road) = dial(&near).await;
     let _guest = begin(&far, &mut process, &mut road).await;
     let mut second = TestGuest::enter(far.address, "ada", "vm").await;
     assert_eq!(second.end().await.1, "session_limit");
@@ -238,8 +231,7 @@ async fn a_road_that_is_full_says_so_to_other_gates() {
 async fn garbage_on_the_bus_harms_nobody() {
     let bus = TestBus::default();
     let [near, far] = Gates::over(&bus).start().await;
-    let (host, mut process) = (enrol(&near).await, Process::new(Version::V3));
-    let mut road = host.dial().await;
+    let (mut process, mut road) = dial(&near).await;
     let mut guest = begin(&far, &mut process, &mut road).await;
     let talk = async {
         for id in 1..40 {
@@ -254,7 +246,7 @@ async fn garbage_on_the_bus_harms_nobody() {
     };
     tokio::select! {
         () = talk => {}
-        () = process.serve(&mut road) => panic!("the road has ended"),
+        () = process.go_on(&mut road) => panic!("the road has ended"),
     }
 }
 
@@ -321,7 +313,7 @@ async fn a_guest_that_is_back_speaks_only_after_what_it_asked_before_is_answered
     };
     tokio::select! {
         () = within(hearing) => {}
-        () = process.serve(&mut road) => panic!("the road has ended"),
+        () = process.go_on(&mut road) => panic!("the road has ended"),
     }
 }
 
@@ -361,12 +353,20 @@ async fn enrol(gate: &Gate) -> TestHost {
     TestHost::enrol(gate.address, "ada", "vm").await
 }
 
+/// A host with its road.
+async fn dial(gate: &Gate) -> (Process, Road) {
+    let mut road = enrol(gate).await.dial().await;
+    let mut process = Process::new(Version::V3);
+    process.reconnect(&mut road).await;
+    (process, road)
+}
+
 /// A guest that has begun.
 async fn begin(gate: &Gate, process: &mut Process, road: &mut Road) -> TestGuest {
     let mut guest = TestGuest::enter(gate.address, "ada", "vm").await;
     tokio::select! {
         () = guest.initialize() => {}
-        () = process.serve(road) => panic!("the road has ended"),
+        () = process.go_on(road) => panic!("the road has ended"),
     }
     guest
 }

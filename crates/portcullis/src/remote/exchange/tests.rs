@@ -57,6 +57,7 @@ async fn messages_of_any_length_come_whole_and_once_in_both_directions([near, fa
     let host = TestHost::enrol(near.address, "ada", "vm").await;
     let mut road = host.dial().await;
     let mut process = Process::new(Version::V3);
+    process.reconnect(&mut road).await;
     let mut guest = begin(&far, &mut process, &mut road).await;
     let key = process.clients[0].clone();
     for (id, bytes) in [
@@ -86,6 +87,7 @@ async fn a_host_whose_gate_is_killed_comes_back_at_another_and_its_guest_goes_on
     let mut host = TestHost::enrol(near.address, "ada", "vm").await;
     let mut road = host.dial().await;
     let mut process = Process::new(Version::V3);
+    process.reconnect(&mut road).await;
     let mut guest = begin(&far, &mut process, &mut road).await;
     let key = process.clients[0].clone();
     host.address = far.address;
@@ -94,6 +96,7 @@ async fn a_host_whose_gate_is_killed_comes_back_at_another_and_its_guest_goes_on
     process.say(&key, &json!({"said": "into nothing"}));
     guest.say(&json!({"id": 1, "method": "turn"})).await;
     let mut road = host.dial().await;
+    process.reconnect(&mut road).await;
     let hearing = async {
         assert_eq!(guest.hear().await, json!({"said": "into nothing"}));
         assert_eq!(guest.hear().await["id"], 1);
@@ -106,6 +109,7 @@ async fn a_road_that_drops_and_comes_back_loses_and_doubles_nothing([near, far]:
     let host = TestHost::enrol(near.address, "ada", "vm").await;
     let mut road = host.dial().await;
     let mut process = Process::new(Version::V3);
+    process.reconnect(&mut road).await;
     let mut guest = begin(&far, &mut process, &mut road).await;
     let key = process.clients[0].clone();
     let mut next = 1;
@@ -117,6 +121,7 @@ async fn a_road_that_drops_and_comes_back_loses_and_doubles_nothing([near, far]:
         within(process.step(&mut road)).await;
         drop(road);
         road = host.dial().await;
+        process.reconnect(&mut road).await;
         let hearing = async {
             for id in next..next + 5 {
                 assert_eq!(guest.hear().await["id"], id);
@@ -136,6 +141,7 @@ async fn a_nats_that_stops_and_starts_loses_nothing_in_silence_and_an_idle_guest
     let host = TestHost::enrol(near.address, "ada", "vm").await;
     let mut road = host.dial().await;
     let mut process = Process::new(Version::V3);
+    process.reconnect(&mut road).await;
     let mut idle = begin(&far, &mut process, &mut road).await;
     let mut busy = begin(&far, &mut process, &mut road).await;
     let [idle_key, busy_key] = [0, 1].map(|at| process.clients[at].clone());
@@ -235,7 +241,7 @@ async fn begin(gate: &Gate, process: &mut Process, road: &mut Road) -> TestGuest
 async fn serve_while(process: &mut Process, road: &mut Road, what: impl Future<Output = ()>) {
     tokio::select! {
         () = what => {}
-        () = process.serve(road) => panic!("the road has ended"),
+        () = process.go_on(road) => panic!("the road has ended"),
     }
 }
 

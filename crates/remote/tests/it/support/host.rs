@@ -1,13 +1,13 @@
 //! A host, strictly as the real one was seen to behave.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use futures_util::{SinkExt, StreamExt};
 use portcullis_boundary::clock::Moment;
 use portcullis_remote::wire::host::{Heard, Inbound, Outbound};
-use portcullis_remote::wire::{ClientEnvelope, Key, Message, Version};
+use portcullis_remote::wire::{ClientEnvelope, Key, Message, Status, Version};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -140,6 +140,8 @@ impl Road {
 pub(crate) struct Process {
     inbound: Inbound,
     outbound: Outbound,
+    /// Pings that wait for room to be answered.
+    pongs: VecDeque<(Key, Status)>,
     origin: Instant,
     /// What each virtual client said.
     pub(crate) heard: HashMap<Key, Vec<Value>>,
@@ -154,6 +156,7 @@ impl Process {
         Self {
             inbound: Inbound::default(),
             outbound: Outbound::new(version),
+            pongs: VecDeque::new(),
             origin: Instant::now(),
             heard: HashMap::new(),
             clients: Vec::new(),
@@ -180,9 +183,14 @@ impl Process {
         }
     }
 
-    /// Serves the road until that is gone.
+    /// Serves a new road until that is gone.
     pub(crate) async fn serve(&mut self, road: &mut Road) {
         self.reconnect(road).await;
+        self.go_on(road).await;
+    }
+
+    /// Serves the road that it has until that is gone.
+    pub(crate) async fn go_on(&mut self, road: &mut Road) {
         while let Some(Ok(frame)) = road.0.next().await {
             if let Frame::Text(text) = frame {
                 self.hear(&text);
@@ -221,14 +229,30 @@ impl Process {
                 self.answer(key, &message);
             }
             Heard::Message(key, message) => self.answer(key, &message),
-            Heard::Ping(key, status) => self.outbound.pong(&key, status).expect("room"),
+            Heard::Ping(key, status) => {
+                self.pongs.push_back((key, status));
+                self.pong();
+            }
             Heard::Closed(key) => self.closed.push(key),
             Heard::Ack {
                 key,
                 seq_id,
                 segment_id,
-            } => self.outbound.acknowledge(&key, seq_id, segment_id),
+            } => {
+                self.outbound.acknowledge(&key, seq_id, segment_id);
+                self.pong();
+            }
             Heard::Nothing(_) => {}
+        }
+    }
+
+    /// Answers pings, as far as there is room.
+    fn pong(&mut self) {
+        while let Some((key, status)) = self.pongs.front() {
+            if self.outbound.pong(key, *status).is_err() {
+                return;
+            }
+            self.pongs.pop_front();
         }
     }
 

@@ -197,7 +197,7 @@ where
     }
 
     fn leave(&mut self) {
-        self.until.get_or_insert(Instant::now() + FAREWELL);
+        self.until.get_or_insert_with(|| Instant::now() + FAREWELL);
     }
 
     fn is_late(&self) -> bool {

@@ -63,7 +63,7 @@ async fn hear(
             (true, Heard::Payload(payload)) => asked(hub, &board, places, &payload),
             // Who asked asks again.
             (true, Heard::Missed) => {}
-            (false, Heard::Payload(payload)) => told(hub, board, &payload),
+            (false, Heard::Payload(payload)) => told(hub, &board, &payload),
             (false, Heard::Missed) => board.missed(),
         }
     }
@@ -114,7 +114,7 @@ fn asked(hub: &Arc<Hub>, board: &Arc<dyn Board>, places: &Places, payload: &Byte
     }
 }
 
-fn told(hub: &Hub, board: Arc<dyn Board>, payload: &Bytes) {
+fn told(hub: &Hub, board: &Arc<dyn Board>, payload: &Bytes) {
     let Ok(Told { from, words }) = serde_json::from_slice(payload) else {
         return not_understood();
     };
@@ -127,7 +127,7 @@ fn told(hub: &Hub, board: Arc<dyn Board>, payload: &Bytes) {
                 hub.links.hear(&notice);
                 board.hear(&notice);
             }
-            None => Arc::clone(&board).missed(),
+            None => Arc::clone(board).missed(),
         }
     }
 }

@@ -105,3 +105,79 @@ const BATCH: usize = 64;
 
 /// How long a bus that did not take it is left alone.
 const AGAIN: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::time::Duration;
+
+    use bytes::Bytes;
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::relay::exchange::Asked;
+    use crate::relay::exchange::bus::{Ear, NotTold};
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_bus_did_not_take_is_made_up_for_by_the_word_that_something_was_missed() {
+        let (bus, mut told) = FailingOnce::new();
+        let (teller, telling) = Teller::new(Arc::new(bus));
+        teller.tell(7, Notice::HostEnded { host: "h".into() });
+        let hearing = timeout(Duration::from_secs(60), told.recv());
+        let heard = tokio::select! {
+            heard = hearing => heard.expect("in time").expect("a word"),
+            () = telling => panic!("it ends with its teller only"),
+        };
+        let heard: Told = serde_json::from_slice(&heard).expect("words");
+        let missed = vec![TellWord::Missed {}];
+        assert_eq!((heard.from, heard.words), (Id(7), missed));
+    }
+
+    #[tokio::test]
+    async fn an_end_that_finds_no_room_is_owed_and_a_road_that_does_is_not() {
+        let (bus, _told) = FailingOnce::new();
+        let (teller, _telling) = Teller::new(Arc::new(bus));
+        let opened = Notice::RoadOpened {
+            host: "h".into(),
+            road: 1,
+            at: portcullis_boundary::clock::Timestamp::EPOCH,
+        };
+        for _ in 0..=QUEUE {
+            teller.tell(7, opened.clone());
+        }
+        assert!(!teller.owes.load(Ordering::Acquire));
+        teller.tell(7, Notice::HostEnded { host: "h".into() });
+        assert!(teller.owes.load(Ordering::Acquire));
+    }
+
+    /// A bus that does not take the first that is told.
+    struct FailingOnce {
+        has_failed: Mutex<bool>,
+        told: mpsc::Sender<Bytes>,
+    }
+
+    impl FailingOnce {
+        fn new() -> (Self, mpsc::Receiver<Bytes>) {
+            let (told, heard) = mpsc::channel(8);
+            let has_failed = Mutex::new(false);
+            (Self { has_failed, told }, heard)
+        }
+    }
+
+    impl ByteBus for FailingOnce {
+        fn publish(&self, _: &str, payload: Bytes) -> Asked<Result<(), NotTold>> {
+            let mut has_failed = self.has_failed.lock().expect("no panic");
+            let answer = if std::mem::replace(&mut *has_failed, true) {
+                self.told.try_send(payload).expect("room");
+                Ok(())
+            } else {
+                Err(NotTold::new("not now"))
+            };
+            Box::pin(std::future::ready(answer))
+        }
+
+        fn subscribe(&self, _: &str) -> Asked<Result<Box<dyn Ear>, NotTold>> {
+            Box::pin(std::future::ready(Err(NotTold::new("nobody listens"))))
+        }
+    }
+}
