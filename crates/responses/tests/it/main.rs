@@ -6,6 +6,7 @@
     reason = "a test that is wrong should fail"
 )]
 
+mod bursts;
 mod chain;
 mod failures;
 mod lanes;

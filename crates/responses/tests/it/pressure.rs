@@ -4,25 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
-use http::Request;
-use http_body_util::Empty;
-use portcullis_boundary::clock::SystemClock;
 use portcullis_responses::upstream::{Answer, Call, Events, Upstream};
-use portcullis_responses::{
-    Bridge, Caller, Failure, Rules, Setup, Socket, Sockets, Tasks, Terms, Text, Upgrade,
-};
+use portcullis_responses::{Failure, Rules, Terms, Text};
 use serde_json::{Value, json};
 use tokio::io::DuplexStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::Role;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tower::Service;
 
-use super::support::{DEADLINE, create, is_terminal, numbers, response};
+use super::support::{DEADLINE, create, is_terminal, memory, numbers, response};
 
 const EVENTS: usize = 20_000;
 
@@ -66,37 +58,13 @@ impl Held {
     async fn new() -> Self {
         let (ours, theirs) = tokio::io::duplex(64 * 1024);
         let fetched = Arc::new(AtomicUsize::new(0));
-        let tasks = TaskTracker::new();
-        let mut bridge = Bridge::new(Setup {
-            rules: Rules {
-                terms: Terms::default()
-                    .with_keepalive(Duration::from_secs(3_600))
-                    .expect("in range"),
-                ..Rules::default()
-            },
-            upstream: Arc::new(Long(Arc::clone(&fetched))),
-            sockets: Sockets::Bridged,
-            clock: Arc::new(SystemClock::new()),
-        })
-        .expect("a bridge");
-        let mut request = Request::get("/v1/responses")
-            .header("connection", "upgrade")
-            .header("upgrade", "websocket")
-            .header("sec-websocket-version", "13")
-            .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
-            .body(Empty::<Bytes>::new())
-            .expect("a request");
-        let upgrade = Upgrade::new(async move { Ok(Socket::new(theirs)) });
-        request.extensions_mut().insert(upgrade);
-        request
-            .extensions_mut()
-            .insert(Caller::dangerous_unlimited());
-        request.extensions_mut().insert(Tasks {
-            tracker: tasks.clone(),
-            draining: CancellationToken::new(),
-        });
-        let answer = bridge.call(request).await.expect("an answer");
-        assert_eq!(answer.status(), 101);
+        let rules = Rules {
+            terms: Terms::default()
+                .with_keepalive(Duration::from_secs(3_600))
+                .expect("in range"),
+            ..Rules::default()
+        };
+        let tasks = memory::open(rules, Long(Arc::clone(&fetched)), theirs).await;
         let client = WebSocketStream::from_raw_socket(ours, Role::Client, None).await;
         let mut held = Self {
             client,

@@ -2,6 +2,7 @@
 
 pub(crate) mod client;
 pub(crate) mod gate;
+pub(crate) mod memory;
 pub(crate) mod simulation;
 pub(crate) mod upstream;
 
