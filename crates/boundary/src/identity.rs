@@ -16,6 +16,9 @@ pub const LOCAL_SUBJECT: &str = "local";
 /// The subject of an arrival at a public route.
 pub const PUBLIC_SUBJECT: &str = "public";
 
+/// The subject of an arrival about which the upstream decides, so that nobody was asked here.
+pub const UNASKED_SUBJECT: &str = "unasked";
+
 /// Who an arrival is, as a verifier vouches for it.
 ///
 /// Nothing in it is secret: it goes to logs, to the audit record and to the upstream. As JSON it goes

@@ -50,7 +50,7 @@ pub use self::authority::{Authority, DynAuthority, NoAuthority, Reservation};
 pub use self::boundary::{Boundary, Verdict};
 pub use self::credential::Credential;
 pub use self::decision::{Pass, Refused, Rule};
-pub use self::identity::{Identity, LOCAL_SUBJECT, PUBLIC_SUBJECT, Scopes};
+pub use self::identity::{Identity, LOCAL_SUBJECT, PUBLIC_SUBJECT, Scopes, UNASKED_SUBJECT};
 pub use self::policy::Policy;
 pub use self::recheck::Recheck;
 pub use self::refusal::{Refusal, RefusalKind};

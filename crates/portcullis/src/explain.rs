@@ -83,6 +83,7 @@ pub(crate) async fn answer(config: &GateConfig, question: Question) -> Answer {
     answer.switched_off = match policy.auth() {
         Auth::Off => Some("authentication is off"),
         Auth::Public => Some("the route is public"),
+        Auth::Upstream => Some("the upstream decides"),
         Auth::Required { .. } => None,
     };
     walk(

@@ -144,6 +144,7 @@ impl FirstRun {
             traces,
             ledger,
             bus: BusPlan::default(),
+            relay: None,
             files: vec![self.token_file.clone()],
             notes,
         })

@@ -121,6 +121,7 @@ pub(crate) fn settings(
         traces,
         ledger: None,
         bus: BusPlan::default(),
+        relay: None,
         files: kept.files,
         notes: kept.notes,
     })

@@ -24,6 +24,7 @@ mod output;
 mod places;
 mod rates;
 mod reload;
+mod remote;
 mod run;
 mod secrets;
 mod settings;

@@ -16,6 +16,7 @@ use crate::admin::api::Api;
 use crate::config::{ListenerPlan, Settings};
 use crate::first_run::FirstRun;
 use crate::rates::SharedLimits;
+use crate::remote::RelayPlan;
 use crate::settings::{Source, explain_error};
 use crate::traces::TracesPlan;
 
@@ -33,6 +34,7 @@ pub(crate) struct Reloader {
     ledger: Option<String>,
     bus: String,
     traces: Option<TracesPlan>,
+    relay: RelayPlan,
 }
 
 impl Reloader {
@@ -47,6 +49,7 @@ impl Reloader {
             ledger: fingerprint(settings),
             bus: settings.bus.fingerprint.clone(),
             traces: settings.traces.clone(),
+            relay: settings.relay.clone().unwrap_or_default(),
             keys: settings.keys.clone(),
         }
     }
@@ -78,6 +81,13 @@ impl Reloader {
         }
         if settings.traces != self.traces {
             tracing::warn!(target: "portcullis::reload", "`traces` has changed, and the old one still counts; restart to change it");
+        }
+        if let Some(relay) = &settings.relay {
+            if self.ledger.is_none() {
+                tracing::warn!(target: "portcullis::reload", "nobody answers hosts and guests before a restart: the relay needs a ledger, and none is open");
+            } else if *relay != self.relay {
+                tracing::warn!(target: "portcullis::reload", "`[route.relay]` or the codes of its route have changed, and the old ones still count; restart to change them");
+            }
         }
         if settings.admin.as_ref().map(|plan| plan.listen) != self.admin {
             tracing::warn!(target: "portcullis::reload", "the admin listener has changed; restart to move it");

@@ -28,6 +28,7 @@ use crate::output::{self, Exit};
 use crate::places::Places;
 use crate::rates::SharedRates;
 use crate::reload::{Reloader, Watch};
+use crate::remote::RemotePlace;
 use crate::settings::Source;
 use crate::state::State;
 use crate::traces::Traces;
@@ -76,6 +77,9 @@ pub(crate) fn run(
         rates.found(Arc::clone(state.ledger()));
         desk.asks(Arc::clone(state));
         source.turns().found(state.audit().clone());
+        let relay = settings.relay.clone().unwrap_or_default();
+        let opened = source.remote().open(&relay, Arc::clone(state.ledger()));
+        opened.context("the relay cannot begin")?;
         let begun = runtime.block_on(keeper.begin());
         begun.context("the ledger does not count sessions")?;
         revoked = runtime
@@ -86,6 +90,7 @@ pub(crate) fn run(
         counted: Counted { places, rates },
         desk,
         logins,
+        remote: source.remote().clone(),
     };
     shared.take(settings);
     let services = shared.services(state.as_deref(), traces.as_ref());
@@ -224,6 +229,7 @@ struct Shared {
     counted: Counted,
     desk: FrontDesk,
     logins: Arc<LoginDesk>,
+    remote: RemotePlace,
 }
 
 impl Shared {
@@ -286,6 +292,7 @@ impl Life {
         }
         tracing::info!(target: "portcullis", sessions = self.gate.sessions(), "draining");
         self.gate.drain();
+        self.shared.remote.drain();
         let gate = Arc::clone(&self.gate);
         let last_words = LAST_WORDS.min(self.drain_timeout / 2);
         let patience = self.drain_timeout - last_words;

@@ -12,6 +12,7 @@ use crate::desk::LedgerTickets;
 use crate::first_run::{self, FirstRun};
 use crate::flags;
 use crate::login::LedgerLogins;
+use crate::remote::RemotePlace;
 use crate::state::LedgerKeys;
 use crate::turns::TurnLog;
 
@@ -90,6 +91,11 @@ impl Source {
     /// Where the bridges of the settings tell of turns.
     pub(crate) const fn turns(&self) -> &TurnLog {
         self.outside.turns()
+    }
+
+    /// Where routes of the settings find the relay.
+    pub(crate) const fn remote(&self) -> &RemotePlace {
+        self.outside.remote()
     }
 
     /// Reads the settings, at first, or once more for a gate that runs with the listeners `running` and

@@ -243,7 +243,7 @@ impl Policy {
         hosts.check(arrival).map_err(changed)?;
         check_origin(self, arrival).map_err(changed)?;
         match (&self.auth, identity.verifier()) {
-            (Auth::Off, _) | (Auth::Public, _) => Ok(()),
+            (Auth::Off | Auth::Public | Auth::Upstream, _) => Ok(()),
             (Auth::Required { .. }, None) => {
                 Err(changed(Refusal::new(RefusalKind::MissingCredential)))
             }
@@ -280,7 +280,7 @@ impl Policy {
     fn named_by(&self, identity: &Identity) -> impl Iterator<Item = &Arc<dyn DynVerifier>> {
         let verifiers = match &self.auth {
             Auth::Required { verifiers, .. } => &**verifiers,
-            Auth::Off | Auth::Public => &[],
+            Auth::Off | Auth::Public | Auth::Upstream => &[],
         };
         let named = |verifier: &&Arc<dyn DynVerifier>| Some(verifier.name()) == identity.verifier();
         verifiers.iter().filter(named)

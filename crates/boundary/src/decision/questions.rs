@@ -8,7 +8,7 @@ use crate::authority::Reservation;
 use crate::carrier::{Carrier, CarrierKind, Carriers, Malformed};
 use crate::clock::Timestamp;
 use crate::credential::Credential;
-use crate::identity::{Identity, PUBLIC_SUBJECT};
+use crate::identity::{Identity, PUBLIC_SUBJECT, UNASKED_SUBJECT};
 use crate::limits::{Claim, Limiter, Slots};
 use crate::policy::{Auth, Judgement, Policy};
 use crate::refusal::{Detail, InvalidReason, Refusal, RefusalKind};
@@ -69,6 +69,7 @@ impl<'a> Case<'a> {
         let (verifiers, carriers) = match &self.policy.auth {
             Auth::Off => return self.reserve(Identity::local()),
             Auth::Public => return self.reserve(Identity::new(PUBLIC_SUBJECT)),
+            Auth::Upstream => return self.reserve(Identity::new(UNASKED_SUBJECT)),
             Auth::Required {
                 verifiers,
                 carriers,

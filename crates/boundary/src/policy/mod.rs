@@ -51,6 +51,9 @@ pub enum Auth {
     Off,
     /// This route is for everybody. Each arrival is the identity `public`.
     Public,
+    /// The upstream decides, by a credential that only it knows and that the gate must pass on. Each
+    /// arrival is the identity `unasked`, of which nothing is known.
+    Upstream,
     /// A credential in one of the carriers, true by the verifier that recognises it.
     Required {
         /// The verifiers, in the order in which they are asked whether they recognise a credential.
@@ -65,7 +68,7 @@ impl Auth {
     #[must_use]
     pub const fn asks_who_it_is(&self) -> bool {
         match self {
-            Self::Off | Self::Public => false,
+            Self::Off | Self::Public | Self::Upstream => false,
             Self::Required { .. } => true,
         }
     }
@@ -132,7 +135,7 @@ impl Policy {
     pub fn reads(&self, kind: CarrierKind) -> bool {
         match &self.auth {
             Auth::Required { carriers, .. } => carriers.iter().any(|own| own.kind() == kind),
-            Auth::Off | Auth::Public => false,
+            Auth::Off | Auth::Public | Auth::Upstream => false,
         }
     }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use portcullis_boundary::policy::Auth;
 use serde_json::json;
 
 use crate::admin::api::openapi;
@@ -106,9 +107,14 @@ fn good(file: &str, settings: &Settings, as_json: bool) -> String {
     }
     for route in routes {
         text.push_str(&format!(
-            "  route {} at {}\n",
+            "  route {} at {}{}\n",
             route.policy.name(),
-            route.pattern
+            route.pattern,
+            if matches!(route.policy.auth(), Auth::Upstream) {
+                ", whose upstream decides who enters"
+            } else {
+                ""
+            }
         ));
     }
     for warning in warnings {

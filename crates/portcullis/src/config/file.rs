@@ -11,11 +11,13 @@ use super::at::At;
 use super::scalar::{Names, Scalar};
 
 mod login;
+mod remote;
 mod responses;
 mod traces;
 mod verifier;
 
 pub(crate) use self::login::Login;
+pub(crate) use self::remote::{Relay, Remote};
 pub(crate) use self::responses::{Alias, AliasKind, JoinInstructions, Responses};
 pub(crate) use self::traces::{Traces, TracesProtocol};
 pub(crate) use self::verifier::{Algorithm, Issuer, KeyTimes, Method, Verifier, VerifierKind};
@@ -109,7 +111,8 @@ pub(crate) struct Route {
     /// An exact path, or a prefix ending in `/*`. The most specific pattern counts.
     pub(crate) path: At<String>,
     /// `http://`, `https://`, `ws://`, `wss://` with a host, `unix:/PATH`, `responses:` and such a URL
-    /// for models, `builtin:echo`, `builtin:demo` or `builtin:responses`.
+    /// for models, `relay` where hosts dial, `remote:NAME` for the guests of a host, `builtin:echo`,
+    /// `builtin:demo` or `builtin:responses`.
     pub(crate) upstream: At<String>,
     /// The verifiers that are asked, in this order.
     pub(crate) verifiers: Option<At<Vec<At<String>>>>,
@@ -178,6 +181,10 @@ pub(crate) struct Route {
     pub(crate) callout: Option<At<Callout>>,
     /// What a route to models does with requests.
     pub(crate) responses: Option<At<Responses>>,
+    /// The gate's relay, on one route with `upstream = "relay"`.
+    pub(crate) relay: Option<At<Relay>>,
+    /// Which host a route with `upstream = "remote:NAME"` means.
+    pub(crate) remote: Option<At<Remote>>,
 }
 
 /// A service that is asked about each arrival whose credential is good.

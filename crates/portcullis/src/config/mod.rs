@@ -18,6 +18,7 @@ mod paths;
 mod problem;
 mod read;
 mod recheck;
+mod remote;
 mod responses;
 mod routes;
 mod scalar;
@@ -61,6 +62,7 @@ pub(crate) use self::urls::{ListenUrl, UpstreamUrl};
 pub(crate) use self::values::duration;
 pub(crate) use self::verifiers::{JwtRecipe, Recipe};
 use crate::login::LoginPlan;
+use crate::remote::RelayPlan;
 use crate::traces::TracesPlan;
 
 /// All that the program needs to start or to reload a gate.
@@ -78,6 +80,8 @@ pub(crate) struct Settings {
     pub(crate) shared: SharedPlan,
     /// How it tells other gates.
     pub(crate) bus: BusPlan,
+    /// Its relay, if a route needs one.
+    pub(crate) relay: Option<RelayPlan>,
     /// The keys of the issuers whose tokens it takes.
     pub(crate) keys: Vec<Keys>,
     /// How people log in.
@@ -240,6 +244,7 @@ fn build(builder: &mut Builder, file: &file::File, overrides: &Overrides) -> Opt
         &logins,
         required,
     );
+    let relay = remote::plan(builder, &file.route, &routes);
     let shared = SharedPlan {
         caps: shared::caps(builder, file),
         limits: shared::limits(builder, &file.limits),
@@ -252,8 +257,11 @@ fn build(builder: &mut Builder, file: &file::File, overrides: &Overrides) -> Opt
     };
     let admin = admin::build(builder, file.admin.as_ref(), &verifiers, overrides.admin);
     let has_api = admin.as_ref().is_some_and(|plan| plan.api.is_some());
-    let is_needed =
-        has_api || asks_ledger(file, &routes) || shared.needs_ledger() || !logins.is_empty();
+    let is_needed = has_api
+        || asks_ledger(file, &routes)
+        || shared.needs_ledger()
+        || !logins.is_empty()
+        || relay.is_some();
     let folder = overrides.state_folder.as_deref();
     let ledger = ledger::build(builder, file.ledger.as_ref(), is_needed, folder);
     let bus = ledger::build_bus(builder, file.bus.as_ref(), file.ledger.as_ref());
@@ -277,6 +285,7 @@ fn build(builder: &mut Builder, file: &file::File, overrides: &Overrides) -> Opt
         admin,
         ledger,
         shared,
+        relay,
         bus: bus?,
         logins: logins.into_values().flatten().collect(),
         traces,

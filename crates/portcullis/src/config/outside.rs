@@ -8,6 +8,7 @@ use tokio::runtime::Handle;
 
 use crate::desk::LedgerTickets;
 use crate::login::LedgerLogins;
+use crate::remote::RemotePlace;
 use crate::state::LedgerKeys;
 use crate::turns::{Spending, TurnLog};
 
@@ -20,6 +21,7 @@ pub(crate) struct Outside {
     tickets: LedgerTickets,
     logins: LedgerLogins,
     turns: TurnLog,
+    remote: RemotePlace,
     /// By the name of the route.
     spending: Arc<Mutex<HashMap<Box<str>, Arc<Spending>>>>,
 }
@@ -34,6 +36,7 @@ impl Outside {
             tickets: LedgerTickets::default(),
             logins: LedgerLogins::default(),
             turns: TurnLog::default(),
+            remote: RemotePlace::default(),
             spending: Arc::default(),
         }
     }
@@ -56,6 +59,11 @@ impl Outside {
     /// Where turns of models are told.
     pub(crate) const fn turns(&self) -> &TurnLog {
         &self.turns
+    }
+
+    /// Where routes find the relay, once the ledger is open.
+    pub(crate) const fn remote(&self) -> &RemotePlace {
+        &self.remote
     }
 
     /// What subjects have spent on the route `name`, before a reload too. A config has few routes, and

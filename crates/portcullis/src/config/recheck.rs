@@ -47,7 +47,10 @@ pub(super) fn build(
     let authority = authority.filter(|_| auth.is_some_and(Auth::asks_who_it_is));
     let is_polled = verifier_is_polled || authority.is_some_and(|authority| authority.is_polled());
     // Of a route with problems, and of one with its authentication off, nobody knows.
-    let is_known = matches!(auth, Some(Auth::Public | Auth::Required { .. }));
+    let is_known = matches!(
+        auth,
+        Some(Auth::Public | Auth::Upstream | Auth::Required { .. })
+    );
     if let (Some(place), false, true) = (
         written.or(session.recheck_silence.as_ref()),
         is_polled,
@@ -77,7 +80,7 @@ pub(super) fn build(
 
 fn is_polled(auth: &Auth) -> bool {
     match auth {
-        Auth::Off | Auth::Public => false,
+        Auth::Off | Auth::Public | Auth::Upstream => false,
         Auth::Required { verifiers, .. } => verifiers.iter().any(|verifier| verifier.is_polled()),
     }
 }
@@ -87,6 +90,6 @@ fn reads_tickets(auth: Option<&Auth>) -> bool {
         Some(Auth::Required { carriers, .. }) => carriers
             .iter()
             .any(|carrier| carrier.kind() == CarrierKind::Ticket),
-        Some(Auth::Off | Auth::Public) | None => false,
+        Some(Auth::Off | Auth::Public | Auth::Upstream) | None => false,
     }
 }

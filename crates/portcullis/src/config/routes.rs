@@ -18,7 +18,7 @@ use super::logins::{self, Plans};
 use super::problem::Problem;
 use super::scalar::Names;
 use super::verifiers::{Recipe, Recipes, Shape};
-use super::{callout, recheck, suggest, upstreams, values};
+use super::{callout, recheck, remote, suggest, upstreams, values};
 use crate::assertion::Signer;
 use crate::login::LoginPlan;
 
@@ -48,7 +48,7 @@ pub(super) fn build(
         let carriers = carriers(builder, route, login.as_deref());
         let auth = auth(builder, route, span, verifiers, carriers.clone(), required);
         let mut terms = terms(builder, &route.session, &codes);
-        let upstream = upstreams::build(builder, route).map(|mut upstream| {
+        let upstream = upstreams::build(builder, route, &codes).map(|mut upstream| {
             upstream.carriers = carriers;
             let wants_assertion = route.assertion.as_ref().is_some_and(|wants| wants.value);
             let signer = signer.filter(|_| wants_assertion);
@@ -63,16 +63,20 @@ pub(super) fn build(
             let policy = policy(builder, route, auth, codes);
             policy.keeping_credentials(terms.recheck.is_some())
         });
-        Some(Route {
+        let built = Route {
             pattern: pattern?,
             policy: Arc::new(policy?),
             terms: Arc::new(terms),
             authority,
             login: login.filter(|_| required).map(|plan| plan.path().into()),
             upstream: upstream?,
-        })
+        };
+        let mut whole = remote::beside(builder, route, &built, required);
+        whole.push(built);
+        Some(whole)
     });
-    built.collect::<Vec<_>>().into_iter().flatten().collect()
+    let built: Vec<Option<Vec<Route>>> = built.collect();
+    built.into_iter().flatten().flatten().collect()
 }
 
 fn check_unique(builder: &mut Builder, routes: &[At<file::Route>]) {
@@ -92,6 +96,22 @@ fn check_unique(builder: &mut Builder, routes: &[At<file::Route>]) {
             let what = format!("two routes have the name `{}`", name.value);
             let problem = Problem::new(what, "give each route a name of its own");
             builder.report(problem.at(&name.span).beside(&first.span, "the first one"));
+        }
+    }
+    for At { value: route, .. } in routes {
+        for (path, name) in remote::taken(route) {
+            let both = [
+                (paths.get(&*path), format!("path `{path}`")),
+                (names.get(&*name), format!("name `{name}`")),
+            ];
+            for (rival, what) in both {
+                if let Some(rival) = rival {
+                    let what = format!("the {what} is the relay's");
+                    let mend = "give this route another one, or move where hosts dial";
+                    let problem = Problem::new(what, mend).at(&rival.span);
+                    builder.report(problem.beside(&route.path.span, "hosts dial here"));
+                }
+            }
         }
     }
 }

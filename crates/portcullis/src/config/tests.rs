@@ -9,6 +9,7 @@ use super::*;
 
 mod logins;
 mod recheck;
+mod remote;
 mod responses;
 mod traces;
 mod verifiers;

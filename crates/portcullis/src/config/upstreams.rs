@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
+use portcullis_boundary::close::CodeTable;
 use portcullis_gateway::config::{Builtin, Target, Upstream};
 
 use portcullis_verifiers::secret_file::SecretFile;
@@ -11,15 +12,20 @@ use super::builder::Builder;
 use super::outside::Outside;
 use super::urls::UpstreamUrl;
 use super::{file, problem::Problem};
-use super::{responses, tls, values};
+use super::{remote, responses, tls, values};
 use crate::demo::Pages;
 
-/// What stands behind `route`.
-pub(super) fn build(builder: &mut Builder, route: &file::Route) -> Option<Upstream> {
+/// What stands behind `route`, whose close codes are `codes`.
+pub(super) fn build(
+    builder: &mut Builder,
+    route: &file::Route,
+    codes: &CodeTable,
+) -> Option<Upstream> {
     let written = &route.upstream;
     let mend = "write \"http://HOST:PORT\" or another of these";
     let url: Option<UpstreamUrl> = builder.take(written.value.parse(), written, mend);
     let mut upstream = without_target(builder, route);
+    remote::check(builder, route);
     let token = match &route.upstream_token_file {
         Some(written) => Some(builder.secret(written)?),
         None => None,
@@ -40,6 +46,17 @@ pub(super) fn build(builder: &mut Builder, route: &file::Route) -> Option<Upstre
         let mend = "write `upstream = \"responses:https://HOST/v1\"`, or remove this table";
         let what = "this route's upstream is no service of models";
         builder.report(Problem::new(what, mend).at(&table.span));
+    }
+    match &url {
+        UpstreamUrl::Relay => {
+            upstream.target = remote::relay(builder.outside().remote());
+            return Some(upstream);
+        }
+        UpstreamUrl::Remote(name) => {
+            upstream.target = remote::remote(builder, route, name, codes)?;
+            return Some(upstream);
+        }
+        _ => {}
     }
     if let (Some(written), Some(file)) = (&route.upstream_token_file, &token) {
         let what = format!("the token in `{}` cannot stand in a header", written.value);
@@ -122,6 +139,9 @@ pub(crate) fn target(
             )
         }
         UpstreamUrl::Unix(path) => (Target::Unix(path), String::new()),
+        UpstreamUrl::Relay | UpstreamUrl::Remote(_) => {
+            return Err("a relay keeps what it knows in a ledger; write a config file".to_owned());
+        }
         UpstreamUrl::Responses(answers) => {
             let bridge =
                 responses::plain(outside, &answers, token).map_err(|error| error.to_string());

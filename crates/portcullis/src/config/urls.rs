@@ -164,6 +164,10 @@ pub(crate) enum UpstreamUrl {
     Demo,
     /// `responses:URL`, or `builtin:responses`
     Responses(Answers),
+    /// `relay`, where hosts dial
+    Relay,
+    /// `remote:NAME`, the host of this name
+    Remote(String),
 }
 
 impl UpstreamUrl {
@@ -172,7 +176,7 @@ impl UpstreamUrl {
         match self {
             Self::Host { scheme, .. } => matches!(scheme.as_bytes(), b"https" | b"wss"),
             Self::Responses(answers) => answers.is_encrypted(),
-            Self::Unix(_) | Self::Echo | Self::Demo => false,
+            Self::Unix(_) | Self::Echo | Self::Demo | Self::Relay | Self::Remote(_) => false,
         }
     }
 
@@ -181,7 +185,7 @@ impl UpstreamUrl {
         match self {
             Self::Host { scheme, .. } => matches!(scheme.as_bytes(), b"ws" | b"wss"),
             Self::Unix(_) => true,
-            Self::Echo | Self::Demo | Self::Responses(_) => false,
+            Self::Echo | Self::Demo | Self::Responses(_) | Self::Relay | Self::Remote(_) => false,
         }
     }
 }
@@ -198,11 +202,20 @@ impl FromStr for UpstreamUrl {
         match text {
             "builtin:echo" => return Ok(Self::Echo),
             "builtin:demo" => return Ok(Self::Demo),
+            "relay" => return Ok(Self::Relay),
             "builtin:responses" => return Ok(Self::Responses(Answers::Scenes)),
             _ => {}
         }
         if let Some(url) = text.strip_prefix("responses:") {
             return responses(url);
+        }
+        if let Some(name) = text.strip_prefix("remote:") {
+            let name = name.trim();
+            if name.is_empty() {
+                let what = format!("`{text}` names no host; write `remote:NAME`");
+                return Err(BadUpstreamUrl(what));
+            }
+            return Ok(Self::Remote(name.to_owned()));
         }
         if let Some(path) = text.strip_prefix("unix:") {
             let path = path.strip_prefix("//").unwrap_or(path);
@@ -217,7 +230,8 @@ impl FromStr for UpstreamUrl {
         let Some(scheme) = schemes.into_iter().find(|own| Some(*own) == written) else {
             return Err(BadUpstreamUrl(format!(
                 "unsupported upstream `{text}`; expected `http://`, `https://`, `ws://` or `wss://` with a host, \
-                 `unix:/PATH`, `responses:` and such a URL, `builtin:echo`, `builtin:demo` or `builtin:responses`"
+                 `unix:/PATH`, `responses:` and such a URL, `relay`, `remote:NAME`, `builtin:echo`, `builtin:demo` or \
+                 `builtin:responses`"
             )));
         };
         upstream_host(text, scheme)
@@ -243,6 +257,8 @@ fn responses(url: &str) -> Result<UpstreamUrl, BadUpstreamUrl> {
         UpstreamUrl::Unix(_)
         | UpstreamUrl::Echo
         | UpstreamUrl::Demo
+        | UpstreamUrl::Relay
+        | UpstreamUrl::Remote(_)
         | UpstreamUrl::Responses(_) => Err(bad()),
     }
 }
@@ -305,6 +321,8 @@ mod tests {
     fn an_upstream_is_a_host_a_socket_or_builtin() {
         let read = |text: &str| text.parse::<UpstreamUrl>();
         assert_eq!(read("builtin:echo"), Ok(UpstreamUrl::Echo));
+        assert_eq!(read("relay"), Ok(UpstreamUrl::Relay));
+        assert_eq!(read("remote:vm"), Ok(UpstreamUrl::Remote("vm".into())));
         assert_eq!(read("unix:/a/b"), Ok(UpstreamUrl::Unix("/a/b".into())));
         assert_eq!(read("unix:///a/b"), Ok(UpstreamUrl::Unix("/a/b".into())));
         let Ok(UpstreamUrl::Host {
@@ -327,6 +345,7 @@ mod tests {
             "http://a/?q",
             "http://u@a",
             "unix:",
+            "remote:",
             "builtin:x",
         ] {
             assert!(read(bad).is_err(), "{bad}");

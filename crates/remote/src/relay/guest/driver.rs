@@ -7,6 +7,7 @@ use futures_util::stream::SplitStream;
 use futures_util::{Sink, SinkExt, StreamExt};
 use portcullis_boundary::RefusalKind;
 use portcullis_boundary::clock::Moment;
+use portcullis_boundary::close::CodeTable;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
@@ -30,6 +31,7 @@ pub(in crate::relay) struct Start {
     pub(in crate::relay) key: Key,
     pub(in crate::relay) ticket: Ticket,
     pub(in crate::relay) upgrade: Upgrade,
+    pub(in crate::relay) codes: CodeTable,
 }
 
 /// How a guest's time here ends.
@@ -78,7 +80,7 @@ pub(in crate::relay) async fn drive(start: Start) {
     drop(telling);
     guest.leave().await;
     tracing::debug!(target: "portcullis::remote", host = &*guest.host, ?parting, "a guest has left");
-    let farewell = sink.send(Frame::Close(close(&relay, parting)));
+    let farewell = sink.send(Frame::Close(close(&start.codes, parting)));
     // It may have gone.
     let _: Result<_, tokio::time::error::Elapsed> = timeout(FAREWELL, farewell).await;
 }
@@ -354,11 +356,11 @@ async fn found(finding: &mut Option<Finding>) -> Result<Link, Unreached> {
     }
 }
 
-fn close(relay: &Inner, parting: Parting) -> Option<CloseFrame> {
+fn close(codes: &CodeTable, parting: Parting) -> Option<CloseFrame> {
     let (code, reason) = match parting {
         Parting::Left => return None,
         Parting::NotJson => (NOT_JSON, "not_json"),
-        Parting::Told(kind) => (relay.settings.codes.code(kind)?.get(), kind.as_str()),
+        Parting::Told(kind) => (codes.code(kind)?.get(), kind.as_str()),
     };
     let code = code.into();
     let reason = reason.into();

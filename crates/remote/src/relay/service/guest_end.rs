@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::{Extensions, HeaderMap, Request, Response};
+use portcullis_boundary::close::CodeTable;
 use portcullis_boundary::{Refusal, RefusalKind};
 use tower_service::Service;
 
@@ -30,11 +31,23 @@ pub struct GuestEnd {
     relay: Arc<Inner>,
     name: Arc<str>,
     whose: Whose,
+    codes: CodeTable,
 }
 
 impl GuestEnd {
-    pub(in crate::relay) const fn new(relay: Arc<Inner>, name: Arc<str>, whose: Whose) -> Self {
-        Self { relay, name, whose }
+    pub(in crate::relay) fn new(relay: Arc<Inner>, name: Arc<str>, whose: Whose) -> Self {
+        Self {
+            codes: relay.settings.codes.clone(),
+            relay,
+            name,
+            whose,
+        }
+    }
+
+    /// Closes guests with these codes, in place of [`Settings::codes`](crate::relay::Settings::codes).
+    #[must_use]
+    pub fn with_codes(self, codes: CodeTable) -> Self {
+        Self { codes, ..self }
     }
 
     async fn answer(self, headers: &HeaderMap, extensions: &Extensions) -> Response<RelayBody> {
@@ -53,7 +66,7 @@ impl GuestEnd {
         };
         let (host, device) = match self.host(account).await {
             Ok(found) => found,
-            Err(refusal) => return reply::refusal(refusal),
+            Err(refusal) => return reply::refusal(refusal, &self.codes),
         };
         let (number, key) = match new_key() {
             Ok(new) => new,
@@ -70,8 +83,8 @@ impl GuestEnd {
         // Who took the host or the device back meanwhile did not see the guest, and now sees it or is seen.
         match self.host(account).await {
             Ok((again, _)) if again.id == host.id => {}
-            Ok(_) => return reply::refusal(Refusal::new(RefusalKind::ResourceUnknown)),
-            Err(refusal) => return reply::refusal(refusal),
+            Ok(_) => return reply::refusal(unknown(), &self.codes),
+            Err(refusal) => return reply::refusal(refusal, &self.codes),
         }
         if let Some(device) = &device {
             self.note(device).await;
@@ -81,6 +94,7 @@ impl GuestEnd {
             key,
             ticket,
             upgrade,
+            codes: self.codes,
             relay: Arc::clone(&self.relay),
         };
         self.relay.tasks.spawn(Box::pin(drive(start)));
@@ -99,7 +113,7 @@ impl GuestEnd {
         let host = host.filter(|host| host.revoked_at.is_none());
         let host = host.ok_or_else(|| {
             let why = format!("there is no host '{}' of '{owner}'", self.name);
-            Refusal::new(RefusalKind::ResourceUnknown).because(why)
+            unknown().because(why)
         })?;
         if *host.account == *guest.as_str() {
             return Ok((host, None));
@@ -117,6 +131,10 @@ impl GuestEnd {
             tracing::warn!(target: "portcullis::remote", %error, "a device is not noted");
         }
     }
+}
+
+fn unknown() -> Refusal {
+    Refusal::new(RefusalKind::ResourceUnknown)
 }
 
 fn unavailable(error: &BookError) -> Refusal {

@@ -113,7 +113,7 @@ pub(super) async fn claim(relay: &Inner, account: &Account, claim: Claim) -> Res
     let now = relay.clock.now();
     if let Some(wait) = relay.claims.wait(account.as_str(), now) {
         let refusal = Refusal::new(RefusalKind::FailedTooOften).retry_after(wait);
-        return reply::refusal(refusal);
+        return reply::refusal(refusal, &relay.settings.codes);
     }
     let Some(code) = read(claim.codes) else {
         return no_code();

@@ -5,6 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use portcullis_boundary::clock::Timestamp;
+use portcullis_boundary::close::CodeTable;
 use portcullis_boundary::policy::Auth;
 use portcullis_boundary::{Policy, Refusal, denial};
 use serde::Serialize;
@@ -63,8 +64,9 @@ pub(super) fn internal(what: &'static str) -> Response<RelayBody> {
 }
 
 /// A refusal as guests read them.
-pub(super) fn refusal(refusal: Refusal) -> Response<RelayBody> {
-    let told = denial::denial(refusal, &Policy::new("remote", Auth::Off));
+pub(super) fn refusal(refusal: Refusal, codes: &CodeTable) -> Response<RelayBody> {
+    let policy = Policy::new("remote", Auth::Off).with_codes(codes.clone());
+    let told = denial::denial(refusal, &policy);
     told.map(RelayBody::whole)
 }
 
