@@ -1,8 +1,8 @@
 //! What gates remember and share.
 //!
 //! - The **ledger** is what must last: [`Keys`], [`Users`], [`Tickets`], [`Revocations`],
-//!   [`Sessions`], [`Rates`], [`Logins`], [`Hosts`] and the [`AuditLog`], together [`Ledger`].
-//!   [`SqlLedger`] keeps it in SQLite, embedded, or in PostgreSQL, as its [`LedgerUrl`] says.
+//!   [`Sessions`], [`Rates`], [`Logins`], [`Hosts`], [`Enrolments`] and the [`AuditLog`], together
+//!   [`Ledger`]. [`SqlLedger`] keeps it in SQLite, embedded, or in PostgreSQL, as its [`LedgerUrl`] says.
 //! - The [`bus`] is what must be told: within the process, or over NATS.
 //!
 //! Rules that all of it keeps:
@@ -24,6 +24,7 @@
 
 mod audit;
 pub mod bus;
+mod enrolments;
 mod error;
 mod hosts;
 mod keys;
@@ -45,6 +46,7 @@ use std::pin::Pin;
 use portcullis_boundary::clock::Timestamp;
 
 pub use self::audit::{AuditEntry, AuditFilter, AuditKind, AuditLog};
+pub use self::enrolments::{Enrolment, Enrolments};
 pub use self::error::LedgerError;
 pub use self::hosts::{
     Device, DeviceAbout, Host, HostChange, HostToken, Hosts, Pairing, PairingCode,
@@ -77,7 +79,18 @@ pub type Answer<T> = Pin<Box<dyn Future<Output = Result<T, LedgerError>> + Send>
 /// [`Sessions::open_session`] lifts a limit. When in doubt, answer
 /// [`LedgerError::Unavailable`].
 pub trait Ledger:
-    AuditLog + Hosts + Keys + Logins + Rates + Revocations + Sessions + Tickets + Users + Send + Sync
+    AuditLog
+    + Enrolments
+    + Hosts
+    + Keys
+    + Logins
+    + Rates
+    + Revocations
+    + Sessions
+    + Tickets
+    + Users
+    + Send
+    + Sync
 {
     /// Whether it answers now, for readiness.
     fn ping(&self) -> Answer<()>;

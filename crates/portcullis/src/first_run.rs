@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
-use portcullis_boundary::Policy;
 use portcullis_boundary::carrier::{Carrier, Carriers};
 use portcullis_boundary::limits::Limits;
 use portcullis_boundary::policy::Auth;
 use portcullis_boundary::session::Terms;
+use portcullis_boundary::{DynVerifier, Policy};
 use portcullis_gateway::config::{
     Builtin, GateConfig, Pattern, Room, Route, Target, Timeouts, Upstream,
 };
@@ -56,14 +56,7 @@ impl FirstRun {
             )
         };
         secrets::create_folder(&folder).with_context(named)?;
-        let token_file = folder.join("token");
-        match secrets::create(&token_file, &secrets::random()?) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                return Err(error).with_context(named);
-            }
-            // Made, or made by an earlier run.
-            Ok(()) | Err(_) => {}
-        }
+        let token_file = token_file(&folder).with_context(named)?;
         Ok(Self {
             folder,
             token_file,
@@ -139,6 +132,7 @@ impl FirstRun {
             },
             listeners: overrides.listeners.clone(),
             admin,
+            connector: None,
             shared: SharedPlan::default(),
             logins: Vec::new(),
             traces,
@@ -163,16 +157,42 @@ impl FirstRun {
     }
 }
 
-/// The admin API, for whoever has the token: it is the operator's own.
-fn admin(token: &SecretFile, listen: SocketAddr) -> anyhow::Result<AdminPlan> {
+/// The token in the state folder `folder`, which is there: the one of an earlier run, or a new one.
+///
+/// # Errors
+///
+/// Why it cannot be read or made.
+pub(crate) fn token(folder: &Path) -> anyhow::Result<SecretFile> {
+    let file = token_file(folder);
+    let file = file.with_context(|| format!("cannot keep a token in {}", folder.display()))?;
+    Ok(SecretFile::read(file)?)
+}
+
+fn token_file(folder: &Path) -> io::Result<PathBuf> {
+    let file = folder.join("token");
+    match secrets::create(&file, &secrets::random()?) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        // Made, or made by an earlier run.
+        Ok(()) | Err(_) => Ok(file),
+    }
+}
+
+/// Who may use an admin API: whoever has the token, for it is the operator's own.
+///
+/// # Errors
+///
+/// Why the token cannot be used.
+pub(crate) fn admin_policy(token: &SecretFile) -> anyhow::Result<Arc<Policy>> {
     let scopes = std::iter::once(config::ADMIN_SCOPE).collect();
     let verifier = CapabilityTokens::from_token("token", token.expose())?.with_scopes(scopes);
+    let verifiers: Vec<Arc<dyn DynVerifier>> = vec![Arc::new(verifier)];
+    Ok(config::admin_policy(verifiers, config::ADMIN_SCOPE))
+}
+
+fn admin(token: &SecretFile, listen: SocketAddr) -> anyhow::Result<AdminPlan> {
     Ok(AdminPlan {
         listen,
-        api: Some(config::admin_policy(
-            vec![Arc::new(verifier)],
-            config::ADMIN_SCOPE,
-        )),
+        api: Some(admin_policy(token)?),
     })
 }
 

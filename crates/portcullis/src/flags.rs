@@ -116,6 +116,7 @@ pub(crate) fn settings(
         admin: overrides
             .admin
             .map(|listen| AdminPlan { listen, api: None }),
+        connector: None,
         shared: SharedPlan::default(),
         logins: Vec::new(),
         traces,

@@ -6,6 +6,7 @@ mod banner;
 mod cli;
 mod codes;
 mod config;
+mod connector;
 mod counted;
 mod demo;
 mod desk;

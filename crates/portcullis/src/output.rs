@@ -23,6 +23,8 @@ pub(crate) enum Exit {
     Retry = 7,
     /// `dial`: refused; coming back would not help.
     Stop = 8,
+    /// `connect`: there is no credential that can be read.
+    Denied = 9,
 }
 
 impl From<Exit> for ExitCode {

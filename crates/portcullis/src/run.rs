@@ -10,14 +10,16 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use portcullis_boundary::revocation::RevocationSet;
 use portcullis_gateway::{BoundAddress, Gate, Observer, Services, StartError, StartOptions};
+use portcullis_remote::connector::ConnectorHandle;
 use portcullis_verifiers::jwks::Keys;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::admin::Admin;
 use crate::admin::api::Api;
+use crate::admin::{Admin, Shown};
 use crate::banner::{self, Place};
 use crate::config::{ListenerPlan, Settings};
+use crate::connector::{Beside, Followed, Measured};
 use crate::counted::Counted;
 use crate::desk::{FrontDesk, LedgerTickets};
 use crate::first_run::FirstRun;
@@ -69,14 +71,15 @@ pub(crate) fn run(
     let logins = LoginDesk::new(source.logins().clone(), Arc::clone(&revoker) as _);
     let logins = Arc::new(logins);
     let desk = FrontDesk::new(source.tickets().clone(), Some(Arc::clone(&logins) as _));
+    let shared = Shared {
+        counted: Counted { places, rates },
+        desk,
+        logins,
+        remote: source.remote().clone(),
+    };
     let mut revoked = RevocationSet::default();
     if let Some(state) = &state {
-        source.tickets().found(Arc::clone(state.ledger()));
-        source.logins().found(Arc::clone(state.ledger()));
-        places.found(Arc::clone(state.ledger()));
-        rates.found(Arc::clone(state.ledger()));
-        desk.asks(Arc::clone(state));
-        source.turns().found(state.audit().clone());
+        shared.find(state, &source);
         let relay = settings.relay.clone().unwrap_or_default();
         let opened = source.remote().open(&relay, Arc::clone(state.ledger()));
         opened.context("the relay cannot begin")?;
@@ -86,26 +89,32 @@ pub(crate) fn run(
             .block_on(state.revoked())
             .context("the ledger does not say what is revoked")?;
     }
-    let shared = Shared {
-        counted: Counted { places, rates },
-        desk,
-        logins,
-        remote: source.remote().clone(),
-    };
     shared.take(settings);
     let services = shared.services(state.as_deref(), traces.as_ref());
+    let ledger = state.as_deref().map(State::ledger);
+    let host = runtime.block_on(Beside::open(settings.connector.as_ref(), ledger))?;
     let gate = start(settings, workers, services, revoked)?;
     if let Some(state) = &state {
         revoker.found(state, &gate);
     }
     runtime.block_on(async {
-        let api = api(settings, state.as_ref(), &gate, source.tickets());
-        let life = Life::new(Arc::clone(&gate), source, settings, api.clone(), shared)?;
+        let tickets = source.tickets();
+        let api = api(settings, state.as_ref(), &gate, tickets, host.handle());
+        let shown = Shown {
+            gate: Some(Arc::clone(&gate)),
+            connector: host.handle().map(Measured::new),
+            api: api.clone().map(Api::routes),
+        };
+        let followed = host.followed(settings.connector.as_ref());
+        let reloader = Reloader::new(source, settings, api);
+        let life = Life::new(Arc::clone(&gate), reloader, settings, shared, followed)?;
         let notes = Arc::clone(&life.notes);
         say_open(&gate, settings, admin.as_ref(), life.reloader.first_run())?;
+        output::say(host.lines());
         let exit = tokio::select! {
             exit = life.live() => Ok(exit),
-            failed = serve(admin, Arc::clone(&gate), api) => Err(failed),
+            failed = serve(admin, shown) => Err(failed),
+            refused = host.live() => Ok(refused),
             () = keeper.keep() => Err(anyhow!("places are kept for as long as the gate lives")),
             () = keep(state.as_deref(), &gate, &notes) => Err(anyhow!("the ledger is kept for as long as the gate lives")),
             () = export(traces.as_ref()) => Err(anyhow!("traces are exported for as long as the gate lives")),
@@ -153,6 +162,7 @@ fn api(
     state: Option<&Arc<State>>,
     gate: &Arc<Gate>,
     tickets: &LedgerTickets,
+    connector: Option<ConnectorHandle>,
 ) -> Option<Api> {
     let plan = settings.admin.as_ref()?;
     let policy = plan.api.as_ref()?;
@@ -165,12 +175,13 @@ fn api(
         Arc::clone(state?),
         Arc::clone(gate),
         tickets.clone(),
+        connector,
     ))
 }
 
-async fn serve(admin: Option<Admin>, gate: Arc<Gate>, api: Option<Api>) -> anyhow::Error {
+async fn serve(admin: Option<Admin>, shown: Shown) -> anyhow::Error {
     match admin {
-        Some(admin) => admin.serve(gate, api).await,
+        Some(admin) => admin.serve(shown).await,
         None => std::future::pending().await,
     }
 }
@@ -222,6 +233,7 @@ struct Life {
     keys: Vec<Keys>,
     notes: Arc<Notes>,
     shared: Shared,
+    followed: Followed,
 }
 
 /// What a gate shares with others, as the latest settings have it.
@@ -233,6 +245,16 @@ struct Shared {
 }
 
 impl Shared {
+    /// Lets all who look into the ledger find that of `state`.
+    fn find(&self, state: &Arc<State>, source: &Source) {
+        source.tickets().found(Arc::clone(state.ledger()));
+        source.logins().found(Arc::clone(state.ledger()));
+        self.counted.places.found(Arc::clone(state.ledger()));
+        self.counted.rates.found(Arc::clone(state.ledger()));
+        self.desk.asks(Arc::clone(state));
+        source.turns().found(state.audit().clone());
+    }
+
     /// Goes by `settings` from now on.
     fn take(&self, settings: &Settings) {
         let plan = &settings.shared;
@@ -262,10 +284,10 @@ fn gate_name() -> anyhow::Result<String> {
 impl Life {
     fn new(
         gate: Arc<Gate>,
-        source: Source,
+        reloader: Reloader,
         settings: &Settings,
-        api: Option<Api>,
         shared: Shared,
+        followed: Followed,
     ) -> anyhow::Result<Self> {
         let what = "cannot listen for signals";
         Ok(Self {
@@ -275,9 +297,10 @@ impl Life {
             ends: Ends::new().context(what)?,
             hangups: signal(SignalKind::hangup()).context(what)?,
             watch: Watch::new(&settings.files),
-            reloader: Reloader::new(source, settings, api),
+            reloader,
             drain_timeout: settings.gate.timeouts.drain,
             shared,
+            followed,
         })
     }
 
@@ -291,6 +314,7 @@ impl Life {
             }
         }
         tracing::info!(target: "portcullis", sessions = self.gate.sessions(), "draining");
+        self.followed.end();
         self.gate.drain();
         self.shared.remote.drain();
         let gate = Arc::clone(&self.gate);
@@ -318,6 +342,7 @@ impl Life {
         if let Some(settings) = self.reloader.reload(&self.gate) {
             self.drain_timeout = settings.gate.timeouts.drain;
             self.shared.take(&settings);
+            self.followed.reload(settings.connector.as_ref());
             self.watch.follow(&settings.files);
             self.keys = settings.keys;
         }
@@ -336,20 +361,26 @@ impl Life {
 }
 
 /// The signals that end the program.
-struct Ends {
+pub(crate) struct Ends {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Ends {
-    fn new() -> std::io::Result<Self> {
+    /// Listens for them from now on.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's.
+    pub(crate) fn new() -> std::io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
         })
     }
 
-    async fn wait(&mut self) {
+    /// Waits for one of them. Cancel-safe.
+    pub(crate) async fn wait(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}

@@ -5,10 +5,11 @@ use crate::sql::connection::{Connection, Durability};
 use crate::sql::value::values;
 
 /// All versions in their order. One that was released is never changed.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("migrations/0001_ledger.sql"),
     include_str!("migrations/0002_turns.sql"),
     include_str!("migrations/0003_hosts.sql"),
+    include_str!("migrations/0004_enrolments.sql"),
 ];
 
 /// Runs what is missing, in one transaction, of which there is one at a time.

@@ -7,6 +7,7 @@
 
 mod audit;
 mod connection;
+mod enrolments;
 mod hosts;
 mod keys;
 mod logins;

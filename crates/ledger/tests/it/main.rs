@@ -11,6 +11,7 @@ mod support;
 
 mod audit;
 mod bus;
+mod enrolments;
 mod hostile;
 mod hosts;
 mod keys;

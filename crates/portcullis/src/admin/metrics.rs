@@ -4,29 +4,43 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
 use portcullis_gateway::Gate;
+use portcullis_remote::connector::Phase;
+
+use crate::connector::{self, Measured};
 
 #[derive(Clone)]
 struct Shown {
-    gate: Arc<Gate>,
+    gate: Option<Arc<Gate>>,
+    connector: Option<Measured>,
     metrics: PrometheusHandle,
 }
 
-/// The routes about `gate`.
-pub(super) fn routes(gate: Arc<Gate>, metrics: PrometheusHandle) -> Router {
+/// The routes about a gate, a connector, or both.
+pub(super) fn routes(
+    gate: Option<Arc<Gate>>,
+    connector: Option<Measured>,
+    metrics: PrometheusHandle,
+) -> Router {
     Router::new()
         .route("/metrics", get(self::metrics))
         .route("/healthz", get(|| async {}))
         .route("/readyz", get(readyz))
-        .with_state(Shown { gate, metrics })
+        .with_state(Shown {
+            gate,
+            connector,
+            metrics,
+        })
 }
 
 /// Says what each metric is.
 pub(super) fn describe() {
+    connector::describe();
     crate::issuers::describe();
     crate::traces::describe();
     crate::turns::describe();
@@ -58,8 +72,13 @@ pub(super) fn describe() {
 }
 
 async fn metrics(State(shown): State<Shown>) -> impl IntoResponse {
-    let sessions = u32::try_from(shown.gate.sessions()).unwrap_or(u32::MAX);
-    metrics::gauge!("portcullis_sessions").set(f64::from(sessions));
+    if let Some(gate) = &shown.gate {
+        let sessions = u32::try_from(gate.sessions()).unwrap_or(u32::MAX);
+        metrics::gauge!("portcullis_sessions").set(f64::from(sessions));
+    }
+    if let Some(connector) = &shown.connector {
+        connector.record();
+    }
     shown.metrics.run_upkeep();
     (
         [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
@@ -67,6 +86,20 @@ async fn metrics(State(shown): State<Shown>) -> impl IntoResponse {
     )
 }
 
-async fn readyz(State(shown): State<Shown>) -> impl IntoResponse {
-    shown.gate.readiness()
+/// A gate serves whether or not its connector has a relay. A connector alone is ready when it has one, or
+/// wants none; what keeps it from that is for operators, and strangers may be able to read this.
+async fn readyz(State(shown): State<Shown>) -> Response {
+    if let Some(gate) = &shown.gate {
+        return gate.readiness().into_response();
+    }
+    let phase = shown
+        .connector
+        .map(|connector| connector.handle().status().phase);
+    match phase {
+        None | Some(Phase::Connected | Phase::Disabled) => StatusCode::OK.into_response(),
+        Some(phase @ (Phase::Connecting | Phase::Errored)) => {
+            let text = format!("the host is {}\n", phase.as_str());
+            (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
+        }
+    }
 }

@@ -27,7 +27,8 @@ use portcullis_gateway::Gate;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
 
-use self::api::Api;
+pub(crate) use self::api::alone;
+use crate::connector::Measured;
 
 /// The most connections at a time.
 const MAX_CONNECTIONS: usize = 64;
@@ -43,6 +44,16 @@ pub(crate) struct Admin {
     listener: TcpListener,
     address: SocketAddr,
     metrics: PrometheusHandle,
+}
+
+/// What operators are shown.
+pub(crate) struct Shown {
+    /// The gate, where there is one.
+    pub(crate) gate: Option<Arc<Gate>>,
+    /// The connector, where there is one.
+    pub(crate) connector: Option<Measured>,
+    /// The admin API without its prefix, where there is one.
+    pub(crate) api: Option<Router>,
 }
 
 impl Admin {
@@ -77,19 +88,19 @@ impl Admin {
         self.address
     }
 
-    /// Serves about `gate`, with an admin API or without, and ends only when it cannot go on. Must run in a runtime.
-    pub(crate) async fn serve(self, gate: Arc<Gate>, api: Option<Api>) -> anyhow::Error {
-        match self.served(gate, api).await {
+    /// Serves about what is `shown`, and ends only when it cannot go on. Must run in a runtime.
+    pub(crate) async fn serve(self, shown: Shown) -> anyhow::Error {
+        match self.served(shown).await {
             Ok(never) => match never {},
             Err(error) => error.context("the admin listener failed"),
         }
     }
 
-    async fn served(self, gate: Arc<Gate>, api: Option<Api>) -> anyhow::Result<Infallible> {
+    async fn served(self, shown: Shown) -> anyhow::Result<Infallible> {
         let listener = tokio::net::TcpListener::from_std(self.listener)?;
-        let mut routes = metrics::routes(gate, self.metrics);
-        if let Some(api) = api {
-            routes = routes.nest(api::PREFIX, api.routes());
+        let mut routes = metrics::routes(shown.gate, shown.connector, self.metrics);
+        if let Some(api) = shown.api {
+            routes = routes.nest(api::PREFIX, api);
         }
         let router = guarded(routes, self.address);
         let mut connections = JoinSet::new();

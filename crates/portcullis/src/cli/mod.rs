@@ -4,9 +4,12 @@ mod audit;
 mod check;
 mod codes;
 mod completions;
+mod connect;
 mod dial;
 mod explain;
 pub(crate) mod gate;
+mod hosts;
+mod hosts_connector;
 mod key;
 mod operator;
 mod revoke;
@@ -60,6 +63,11 @@ enum Command {
     /// Make tickets, each of which opens one session, at a running gate
     #[command(subcommand)]
     Ticket(ticket::TicketCommand),
+    /// Dial a relay, through which guests reach this machine
+    Connect(Box<connect::ConnectArgs>),
+    /// Say how a host is doing that dials from here, and have it dial or not, at a running program
+    #[command(subcommand)]
+    Hosts(hosts::HostsCommand),
     /// Open a WebSocket that comes back: lines in are messages, messages are lines out
     Dial(Box<dial::DialArgs>),
     /// Print the refusal table, or the tables of close codes for clients
@@ -78,6 +86,8 @@ Examples:
       A gate as the file says
   portcullis key new --owner ada --scope chat
       A key of a gate that runs
+  portcullis connect --relay https://relay.example --upstream ws://127.0.0.1:4500 --token-file token
+      A host behind a NAT
   portcullis dial wss://gate.example/chat --token-file token
       A client of any WebSocket service
 
@@ -90,7 +100,8 @@ Exit codes:
   5  `dial`: refused, and a fresher token is needed
   6  `dial`: refused, and a person or a better token is needed
   7  `dial`: refused for now
-  8  `dial`: refused for good";
+  8  `dial`: refused for good
+  9  `connect`, or `[connector]`: there is no credential, and nothing else to do than to dial";
 
 /// Reads the command line and does what it says.
 #[must_use]
@@ -108,6 +119,8 @@ pub fn main() -> ExitCode {
         Some(Command::Sessions(command)) => sessions::run(&command),
         Some(Command::Audit(args)) => audit::run(&args),
         Some(Command::Ticket(command)) => ticket::run(&command),
+        Some(Command::Connect(args)) => connect::run(&args),
+        Some(Command::Hosts(command)) => hosts::run(&command),
         Some(Command::Dial(args)) => dial::run(&args),
         Some(Command::Codes(args)) => codes::run(&args),
         Some(Command::Completions(args)) => completions::run(&args, &mut Cli::command()),

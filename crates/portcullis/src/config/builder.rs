@@ -90,6 +90,11 @@ impl Builder {
         path
     }
 
+    /// The path that `written` means. The file there is not watched, and need not be there.
+    pub(super) fn place(&self, written: &At<String>) -> PathBuf {
+        expand_in(&self.folder, &written.value)
+    }
+
     /// The URL of a SQLite with its path in the file's folder; any other as it is.
     pub(crate) fn sqlite_here(&self, url: String) -> String {
         match url.strip_prefix("sqlite:") {

@@ -10,12 +10,14 @@ use serde::Deserialize;
 use super::at::At;
 use super::scalar::{Names, Scalar};
 
+mod connector;
 mod login;
 mod remote;
 mod responses;
 mod traces;
 mod verifier;
 
+pub(crate) use self::connector::{Connector, ConnectorStartup};
 pub(crate) use self::login::Login;
 pub(crate) use self::remote::{Relay, Remote};
 pub(crate) use self::responses::{Alias, AliasKind, JoinInstructions, Responses};
@@ -44,6 +46,8 @@ pub(crate) struct File {
     pub(crate) assertion: Option<Assertion>,
     /// The listener for operators.
     pub(crate) admin: Option<Admin>,
+    /// A host that dials a relay, beside the listeners.
+    pub(crate) connector: Option<At<Connector>>,
     /// What must last: keys, users, revocations, sessions, the audit log.
     pub(crate) ledger: Option<At<Ledger>>,
     /// How gates that share a ledger tell each other.

@@ -8,6 +8,7 @@ mod admin;
 mod at;
 mod builder;
 mod callout;
+mod connector;
 mod file;
 mod ledger;
 mod listeners;
@@ -61,6 +62,7 @@ pub(crate) use self::upstreams::{bearer, target};
 pub(crate) use self::urls::{ListenUrl, UpstreamUrl};
 pub(crate) use self::values::duration;
 pub(crate) use self::verifiers::{JwtRecipe, Recipe};
+use crate::connector::ConnectorPlan;
 use crate::login::LoginPlan;
 use crate::remote::RelayPlan;
 use crate::traces::TracesPlan;
@@ -74,6 +76,8 @@ pub(crate) struct Settings {
     pub(crate) listeners: Vec<ListenerPlan>,
     /// Where operators find it, and who of them may use the admin API.
     pub(crate) admin: Option<AdminPlan>,
+    /// The host that dials from here, if any.
+    pub(crate) connector: Option<ConnectorPlan>,
     /// Where what must last is kept, if anything is.
     pub(crate) ledger: Option<LedgerPlan>,
     /// What it shares with other gates.
@@ -256,13 +260,16 @@ fn build(builder: &mut Builder, file: &file::File, overrides: &Overrides) -> Opt
         overrides.listeners.clone()
     };
     let admin = admin::build(builder, file.admin.as_ref(), &verifiers, overrides.admin);
+    let folder = overrides.state_folder.as_deref();
+    let connector = file.connector.as_ref();
+    let connector = connector.map(|written| connector::build(builder, written, folder));
     let has_api = admin.as_ref().is_some_and(|plan| plan.api.is_some());
     let is_needed = has_api
         || asks_ledger(file, &routes)
         || shared.needs_ledger()
         || !logins.is_empty()
-        || relay.is_some();
-    let folder = overrides.state_folder.as_deref();
+        || relay.is_some()
+        || connector.is_some();
     let ledger = ledger::build(builder, file.ledger.as_ref(), is_needed, folder);
     let bus = ledger::build_bus(builder, file.bus.as_ref(), file.ledger.as_ref());
     let traces = traces::build(builder, file.traces.as_ref(), &overrides.otel);
@@ -283,6 +290,7 @@ fn build(builder: &mut Builder, file: &file::File, overrides: &Overrides) -> Opt
         },
         listeners,
         admin,
+        connector: connector.flatten(),
         ledger,
         shared,
         relay,

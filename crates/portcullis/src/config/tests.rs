@@ -7,6 +7,7 @@ use tempfile::TempDir;
 
 use super::*;
 
+mod connector;
 mod logins;
 mod recheck;
 mod remote;

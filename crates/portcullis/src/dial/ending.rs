@@ -29,7 +29,7 @@ pub(super) fn mend(ended: &Ended) -> Option<&'static str> {
         Exit::Login => Some("give a good token with --token-file, --token-env or --token-command"),
         Exit::Retry => Some("dial again later, or without --once"),
         Exit::Stop => Some("dialling again would not help"),
-        Exit::Clean | Exit::Failed | Exit::Forced | Exit::Refused => None,
+        Exit::Clean | Exit::Failed | Exit::Forced | Exit::Refused | Exit::Denied => None,
     }
 }
 

@@ -2,5 +2,6 @@
 
 mod answers;
 mod commands;
+mod connect;
 mod docs;
 mod process;

@@ -1,5 +1,7 @@
 //! A connection, with TLS where the scheme asks for it.
 
+use std::error::Error;
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 
@@ -33,4 +35,46 @@ pub(super) async fn dial(
         .connect(name, stream)
         .await?;
     Ok(Box::new(stream))
+}
+
+/// Why a connection gave nothing, down to the cause, without the URL, which stands before it.
+#[derive(Debug)]
+pub(super) struct Reason {
+    pub(super) text: Box<str>,
+    /// The other end has a certificate that is not trusted.
+    pub(super) is_untrusted: bool,
+}
+
+impl Reason {
+    /// What `error` comes down to.
+    pub(super) fn of(error: &(dyn Error + 'static)) -> Self {
+        let (mut cause, mut is_untrusted) = (error, is_untrusted(error));
+        while let Some(deeper) = cause.source() {
+            cause = deeper;
+            is_untrusted |= self::is_untrusted(cause);
+        }
+        Self {
+            text: cause.to_string().into(),
+            is_untrusted,
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// Whether it is about a certificate. An error of I/O passes over what it holds when it is asked for its
+/// source.
+fn is_untrusted(error: &(dyn Error + 'static)) -> bool {
+    let held = error
+        .downcast_ref::<io::Error>()
+        .and_then(io::Error::get_ref);
+    let tls = match held {
+        Some(held) => held.downcast_ref::<rustls::Error>(),
+        None => error.downcast_ref::<rustls::Error>(),
+    };
+    matches!(tls, Some(rustls::Error::InvalidCertificate(_)))
 }

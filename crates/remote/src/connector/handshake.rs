@@ -1,6 +1,5 @@
 //! The handshake with a relay. hyper carries it out, because the body of a refusal counts as well.
 
-use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,7 +11,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use reqwest::Url;
 
-use super::dial::dial as connect;
+use super::dial::{Reason, dial as connect};
 use super::exchange::{Answer, MOST_BYTES};
 
 /// What a relay answers to a handshake.
@@ -23,36 +22,32 @@ pub(super) enum Upgraded {
     Refused(Answer),
 }
 
-/// Why there is no answer, down to the cause.
-#[derive(Debug)]
-pub(super) struct NoAnswer(Box<str>);
-
 /// Connects to `url` and asks for the upgrade that `headers` describe; `Host` is set. Cancel-safe.
 pub(super) async fn dial(
     url: &Url,
     tls: Option<&Arc<rustls::ClientConfig>>,
     mut headers: HeaderMap,
-) -> Result<Upgraded, NoAnswer> {
+) -> Result<Upgraded, Reason> {
     let authority = match (url.host_str(), url.port()) {
         (Some(host), Some(port)) => format!("{host}:{port}"),
         (host, _) => host.unwrap_or_default().to_owned(),
     };
-    let authority = HeaderValue::try_from(authority).map_err(|error| NoAnswer::from(&error))?;
+    let authority = HeaderValue::try_from(authority).map_err(|error| Reason::of(&error))?;
     headers.insert(HOST, authority);
     let mut request = Request::new(Empty::<Bytes>::new());
     *request.uri_mut() = url
         .path()
         .parse()
-        .map_err(|error: http::uri::InvalidUri| NoAnswer::from(&error))?;
+        .map_err(|error: http::uri::InvalidUri| Reason::of(&error))?;
     *request.headers_mut() = headers;
 
     let io = connect(url, tls)
         .await
-        .map_err(|error| NoAnswer::from(&error))?;
+        .map_err(|error| Reason::of(&error))?;
     let io = TokioIo::new(io);
     let (mut sender, connection) = http1::handshake(io)
         .await
-        .map_err(|error| NoAnswer::from(&error))?;
+        .map_err(|error| Reason::of(&error))?;
     let exchange = async {
         let mut response = sender.send_request(request).await?;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
@@ -74,7 +69,7 @@ pub(super) async fn dial(
         answered = exchange => answered,
         never = drive => never,
     };
-    answered.map_err(|error| NoAnswer::from(&error))
+    answered.map_err(|error| Reason::of(&error))
 }
 
 async fn whole(response: Response<Incoming>) -> Result<Answer, hyper::Error> {
@@ -93,20 +88,4 @@ async fn whole(response: Response<Incoming>) -> Result<Answer, hyper::Error> {
         headers: head.headers,
         body,
     })
-}
-
-impl NoAnswer {
-    fn from(error: &dyn std::error::Error) -> Self {
-        let mut cause = error;
-        while let Some(deeper) = cause.source() {
-            cause = deeper;
-        }
-        Self(cause.to_string().into())
-    }
-}
-
-impl fmt::Display for NoAnswer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
 }

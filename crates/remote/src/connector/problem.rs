@@ -41,6 +41,8 @@ pub enum ProblemKind {
     NotFound,
     /// The relay does not answer, or says that it is not in a state to.
     RelayDown,
+    /// The relay's certificate is not one that can be trusted.
+    RelayUntrusted,
     /// The relay said something that it should not.
     BadAnswer,
     /// The connection to the relay was lost.
@@ -95,6 +97,7 @@ impl ProblemKind {
             Self::HostUnknown => "host_unknown",
             Self::NotFound => "not_found",
             Self::RelayDown => "relay_down",
+            Self::RelayUntrusted => "relay_untrusted",
             Self::BadAnswer => "bad_answer",
             Self::RoadLost => "road_lost",
             Self::Store => "store",
@@ -116,6 +119,9 @@ impl ProblemKind {
             Self::HostUnknown => "nothing: the host enrols anew by itself",
             Self::NotFound => "check that the URL is that of a relay",
             Self::RelayDown => "nothing, or start the relay: the host comes back by itself",
+            Self::RelayUntrusted => {
+                "name the authority that signed the relay's certificate, or mend the certificate"
+            }
             Self::BadAnswer => "check that the URL is that of a relay, and that it is up to date",
             Self::RoadLost => "nothing: the host comes back by itself",
             Self::Store => "make the place where enrolments are kept readable",

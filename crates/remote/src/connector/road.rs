@@ -67,7 +67,7 @@ impl Road {
                 upgraded
             }
             Ok(Ok(Upgraded::Refused(answer))) => return Err(answer.failure(Door::Road, &url, now)),
-            Ok(Err(reason)) => return Err(Door::Road.unavailable(&url, &reason.to_string())),
+            Ok(Err(reason)) => return Err(Door::Road.failed(&url, &reason)),
             Err(_) => {
                 let reason = format!("no answer within {} s", timeout.as_secs());
                 return Err(Door::Road.unavailable(&url, &reason));

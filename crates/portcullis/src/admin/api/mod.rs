@@ -13,9 +13,11 @@
 //!
 //! The listener does not speak TLS. Beyond loopback, put something before it that does.
 
+pub(crate) mod alone;
 mod answer;
 mod audit;
 mod call;
+mod connector;
 mod keys;
 pub(crate) mod openapi;
 mod operation;
@@ -40,6 +42,7 @@ use portcullis_boundary::tower::BoundaryLayer;
 use portcullis_boundary::{Authority, Boundary, Identity, Policy, Refusal};
 use portcullis_gateway::Gate;
 use portcullis_ledger::Ledger;
+use portcullis_remote::connector::ConnectorHandle;
 use tower::{Layer, ServiceExt};
 
 use self::answer::Problem;
@@ -64,21 +67,21 @@ struct Parts {
     state: Arc<State>,
     gate: Arc<Gate>,
     tickets: LedgerTickets,
+    connector: Option<ConnectorHandle>,
     clock: Arc<dyn Clock>,
 }
 
 impl Api {
-    /// An API over `state` and the sessions of `gate`, for whom `policy` admits and nothing was
-    /// revoked.
+    /// An API over `state`, the sessions of `gate` and a connector, if there is one, for whom `policy`
+    /// admits and nothing was revoked.
     pub(crate) fn new(
         policy: Arc<Policy>,
         state: Arc<State>,
         gate: Arc<Gate>,
         tickets: LedgerTickets,
+        connector: Option<ConnectorHandle>,
     ) -> Self {
-        let mut limits = Limits::default();
-        limits.failed_handshakes = Some(Rate::new(MOST_FAILURES, Duration::from_secs(60)));
-        let limiter = Limiter::new(limits);
+        let limiter = limiter();
         let boundary = boundary(policy, &limiter, &gate);
         Self {
             parts: Arc::new(Parts {
@@ -87,6 +90,7 @@ impl Api {
                 state,
                 gate,
                 tickets,
+                connector,
                 clock: Arc::new(SystemClock::new()),
             }),
         }
@@ -157,6 +161,12 @@ impl Api {
         &self.parts.tickets
     }
 
+    fn connector(&self) -> Result<&ConnectorHandle, Problem> {
+        let none =
+            || Problem::not_found("no host dials from this gate; `[connector]` would be one");
+        self.parts.connector.as_ref().ok_or_else(none)
+    }
+
     fn gate(&self) -> &Gate {
         &self.parts.gate
     }
@@ -170,6 +180,13 @@ fn boundary(policy: Arc<Policy>, limiter: &Arc<Limiter>, gate: &Arc<Gate>) -> Bo
     Boundary::new(policy)
         .with_limiter(Arc::clone(limiter))
         .with_authority(Arc::new(StandingAtGate(Arc::clone(gate))))
+}
+
+/// Bounds what strangers may try.
+fn limiter() -> Arc<Limiter> {
+    let mut limits = Limits::default();
+    limits.failed_handshakes = Some(Rate::new(MOST_FAILURES, Duration::from_secs(60)));
+    Limiter::new(limits)
 }
 
 /// Rule 6, as the gate answers it.

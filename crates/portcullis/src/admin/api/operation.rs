@@ -7,7 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::answer::{List, Problem, Reply};
 use super::call::Call;
-use super::{Api, audit, keys, openapi, revocations, sessions, tickets, users};
+use super::{Api, audit, connector, keys, openapi, revocations, sessions, tickets, users};
 use crate::state::ShownSession;
 
 /// One method of one path.
@@ -87,6 +87,7 @@ pub(super) fn operations() -> Vec<Operation> {
         of_sessions(),
         of_audit(),
         of_tickets(),
+        of_connector(),
     ]
     .into_iter()
     .flatten()
@@ -235,5 +236,25 @@ fn of_tickets() -> Vec<Operation> {
         create
             .body::<tickets::NewTicket>()
             .answers::<tickets::WholeTicket>(201),
+    ]
+}
+
+fn of_connector() -> Vec<Operation> {
+    const ONE: &str = "/connector";
+    vec![
+        Operation::new(
+            Method::GET,
+            ONE,
+            "Show how the host is doing that dials from this gate",
+            |api, call| Box::pin(connector::show(api, call)),
+        )
+        .answers::<connector::ShownConnector>(200),
+        Operation::new(
+            Method::POST,
+            ONE,
+            "Have that host dial, or hang up",
+            |api, call| Box::pin(connector::order(api, call)),
+        )
+        .body::<connector::WantedConnector>(),
     ]
 }

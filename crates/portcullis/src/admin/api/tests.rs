@@ -68,7 +68,7 @@ impl Tested {
         let gate = Arc::new(gate.expect("a gate"));
         let tickets = LedgerTickets::default();
         tickets.found(Arc::clone(state.ledger()));
-        let api = Api::new(policy, Arc::clone(&state), Arc::clone(&gate), tickets);
+        let api = Api::new(policy, Arc::clone(&state), Arc::clone(&gate), tickets, None);
         Self {
             router: api.routes(),
             keys: ApiKeys::new("keys", keys).remember_for(Duration::ZERO),

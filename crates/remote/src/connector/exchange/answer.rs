@@ -9,6 +9,7 @@ use portcullis_boundary::clock::Timestamp;
 use reqwest::{Response, Url};
 use serde::Deserialize;
 
+use crate::connector::dial::Reason;
 use crate::connector::machine::{Cause, Failure};
 
 /// The most of a body that is read. An answer that is longer is none.
@@ -51,6 +52,17 @@ impl Door {
     pub(in crate::connector) fn unavailable(self, url: &Url, reason: &str) -> Failure {
         let text = format!("{} at `{url}`: {reason}", self.what());
         Failure::new(Cause::Unavailable, text)
+    }
+
+    /// The same, for a reason that may be the relay's certificate.
+    pub(in crate::connector) fn failed(self, url: &Url, reason: &Reason) -> Failure {
+        let failure = self.unavailable(url, &reason.text);
+        let cause = if reason.is_untrusted {
+            Cause::Untrusted
+        } else {
+            failure.cause
+        };
+        Failure { cause, ..failure }
     }
 
     const fn what(self) -> &'static str {

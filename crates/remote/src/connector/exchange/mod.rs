@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 pub(super) use self::answer::{Answer, Door, MOST_BYTES};
 use super::config::{ConnectorConfig, Host};
 use super::credential::Credential;
+use super::dial::Reason;
 use super::enrolment::{Enrolment, Grant, RoadToken};
 use super::machine::{Cause, Failure};
 use super::relay_url::RelayUrl;
@@ -146,13 +147,13 @@ impl Exchange {
             request = request.header("chatgpt-account-id", account);
         }
         let exchange = async {
-            let response = request.send().await.map_err(|error| because(&error))?;
+            let response = request.send().await.map_err(|error| Reason::of(&error))?;
             Answer::of_response(response)
                 .await
-                .map_err(|error| because(&error))
+                .map_err(|error| Reason::of(&error))
         };
         let answer = match tokio::time::timeout(self.timeout, exchange).await {
-            Ok(answer) => answer.map_err(|reason| door.unavailable(&url, &reason))?,
+            Ok(answer) => answer.map_err(|reason| door.failed(&url, &reason))?,
             Err(_) => {
                 let reason = format!("no answer within {} s", self.timeout.as_secs());
                 return Err(door.unavailable(&url, &reason));
@@ -189,13 +190,4 @@ fn grant(answer: &Answer) -> Result<Grant, Box<str>> {
         enrolment: Enrolment::new(given.server_id, given.environment_id),
         token: RoadToken::new(given.remote_control_token, expires),
     })
-}
-
-/// What went wrong with a request, down to its cause, without the URL, which stands before it.
-fn because(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    cause.to_string()
 }

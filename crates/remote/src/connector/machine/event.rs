@@ -68,6 +68,8 @@ pub(crate) enum Cause {
     NotFound,
     /// 429, 5xx, a time-out, nobody there.
     Unavailable,
+    /// Somebody is there whose certificate none of our authorities has signed.
+    Untrusted,
     /// An answer that is no answer.
     Garbage,
 }
@@ -87,6 +89,7 @@ impl Failure {
             Cause::HostUnknown => ProblemKind::HostUnknown,
             Cause::NotFound => ProblemKind::NotFound,
             Cause::Unavailable => ProblemKind::RelayDown,
+            Cause::Untrusted => ProblemKind::RelayUntrusted,
             Cause::Garbage => ProblemKind::BadAnswer,
         };
         let said = match kind {
@@ -94,6 +97,7 @@ impl Failure {
             ProblemKind::Revoked => "the relay says that the credential was revoked: ",
             ProblemKind::HostUnknown => "the relay does not know this host: ",
             ProblemKind::RelayDown => "the relay is down: ",
+            ProblemKind::RelayUntrusted => "the relay's certificate is not trusted: ",
             _ => "",
         };
         Problem::new(kind, format!("{said}{}", self.text))

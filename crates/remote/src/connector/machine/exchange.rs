@@ -61,7 +61,11 @@ impl Machine {
                     self.note_failure(&failure, now);
                     self.recover(Door::Exchange, now);
                 }
-                Cause::HostUnknown | Cause::NotFound | Cause::Unavailable | Cause::Garbage => {
+                Cause::HostUnknown
+                | Cause::NotFound
+                | Cause::Unavailable
+                | Cause::Untrusted
+                | Cause::Garbage => {
                     self.note_failure(&failure, now);
                     self.back_off();
                 }
@@ -95,7 +99,7 @@ impl Machine {
                 self.refresh_not_before = now.moment.after(wait);
                 self.dial();
             }
-            Cause::Unavailable | Cause::Garbage => {
+            Cause::Unavailable | Cause::Untrusted | Cause::Garbage => {
                 self.note_failure(&failure, now);
                 self.back_off();
             }
@@ -129,7 +133,9 @@ impl Machine {
                 }
             }
             Cause::HostUnknown => self.enrol_anew(&failure),
-            Cause::NotFound | Cause::Unavailable | Cause::Garbage => self.back_off(),
+            Cause::NotFound | Cause::Unavailable | Cause::Untrusted | Cause::Garbage => {
+                self.back_off();
+            }
         }
     }
 

@@ -1,0 +1,225 @@
+//! A connector and its door on loopback, from their plan to their end.
+
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use portcullis_ledger::Ledger;
+use portcullis_remote::connector::{
+    Connector, ConnectorConfig, ConnectorHandle, CredentialError, CredentialSource, Forwarder,
+    ForwarderConfig, Host, Phase, RelayUrl, StartError, Startup, Status,
+};
+use tokio::sync::watch;
+
+use super::enrolments::LedgerEnrolments;
+use super::installation;
+use super::plan::{ConnectorPlan, UpstreamPlan};
+use crate::output::Exit;
+
+/// What is to run, and does nothing before it [lives](Connecting::live).
+pub(crate) struct Connecting {
+    plan: ConnectorPlan,
+    name: Box<str>,
+    connector: Option<(Connector, ConnectorHandle)>,
+    forwarder: Option<Forwarder>,
+}
+
+/// Why it ended before it was told to.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub(crate) struct NotStarted(#[from] StartError);
+
+impl NotStarted {
+    /// How the program ends.
+    pub(crate) const fn exit(&self) -> Exit {
+        match self.0 {
+            StartError::NotReady(_) => Exit::Denied,
+            _ => Exit::Failed,
+        }
+    }
+}
+
+impl Connecting {
+    /// Prepares what `plan` says, and keeps its enrolment in `ledger`.
+    ///
+    /// # Errors
+    ///
+    /// Which state cannot be kept, or which port cannot be had.
+    pub(crate) async fn open(plan: ConnectorPlan, ledger: Arc<dyn Ledger>) -> anyhow::Result<Self> {
+        let name = match &plan.name {
+            Some(name) => name.clone(),
+            None => installation::machine_name()?.into(),
+        };
+        let connector = match &plan.upstream {
+            Some(upstream) => Some(connector(&plan, upstream, &name, ledger)?),
+            None => None,
+        };
+        let forwarder = match plan.forward {
+            Some(port) => Some(forwarder(&plan, port).await?),
+            None => None,
+        };
+        Ok(Self {
+            plan,
+            name,
+            connector,
+            forwarder,
+        })
+    }
+
+    /// What steers the connector, where there is one.
+    pub(crate) fn handle(&self) -> Option<&ConnectorHandle> {
+        self.connector.as_ref().map(|(_, handle)| handle)
+    }
+
+    /// What people are told when it begins: a name and a value a line. One of them holds the secret path
+    /// of the door.
+    pub(crate) fn lines(&self) -> Vec<(&'static str, String)> {
+        let mut lines = vec![("relay", self.plan.relay.to_string())];
+        if let Some(upstream) = &self.plan.upstream {
+            lines.push(("host", self.name.to_string()));
+            lines.push(("upstream", upstream.shown.clone()));
+        }
+        lines.push(("credential", self.plan.credential.to_string()));
+        if let Some(forwarder) = &self.forwarder {
+            let url = forwarder.base_url();
+            lines.push(("chatgpt_base_url", format!("{url} (a secret)")));
+        }
+        lines
+    }
+
+    /// Lives until `ends`, and is gone within a fifth of a second after that. Dropping it cuts it off.
+    ///
+    /// # Errors
+    ///
+    /// Why it did not start at all.
+    pub(crate) async fn live(self, ends: impl Future<Output = ()>) -> Result<(), NotStarted> {
+        let Self {
+            plan,
+            connector,
+            forwarder,
+            ..
+        } = self;
+        if connector.is_none() && plan.startup == Startup::RequireReady {
+            ready(&plan).await?;
+        }
+        let (stop, stopped) = watch::channel(false);
+        let handle = connector.as_ref().map(|(_, handle)| handle.clone());
+        let connector = async {
+            match connector {
+                Some((connector, _)) => connector.run().await,
+                None => Ok(()),
+            }
+        };
+        let door = async {
+            if let Some(forwarder) = forwarder {
+                forwarder.run(true_in(stopped)).await;
+            }
+            Ok(())
+        };
+        let end = async {
+            ends.await;
+            if let Some(handle) = &handle {
+                handle.shutdown();
+            }
+            stop.send_replace(true);
+            pending::<()>().await;
+        };
+        tokio::select! {
+            ended = futures_util::future::try_join(connector, door) => Ok(ended.map(drop)?),
+            () = end => Ok(()),
+            () = tell(handle.as_ref()) => Ok(()),
+        }
+    }
+}
+
+fn connector(
+    plan: &ConnectorPlan,
+    upstream: &UpstreamPlan,
+    name: &str,
+    ledger: Arc<dyn Ledger>,
+) -> anyhow::Result<(Connector, ConnectorHandle)> {
+    let host = Host::new(name, installation::id(&plan.folder)?);
+    let mut config = ConnectorConfig::new(plan.relay.clone(), host);
+    config.dangerous_plain_relay = plan.dangerous_plain_relay;
+    config.account = plan.account.clone();
+    config.startup = plan.startup;
+    config.tls.clone_from(&plan.tls);
+    config.times.exchange_timeout = plan.timeout;
+    config.times.connect_timeout = plan.timeout;
+    let credentials = plan.credential.open(&plan.account);
+    let enrolments = LedgerEnrolments::new(ledger);
+    let upstream = upstream.upstream.clone();
+    Ok(Connector::new(config, credentials, enrolments, upstream)?)
+}
+
+async fn forwarder(plan: &ConnectorPlan, port: u16) -> anyhow::Result<Forwarder> {
+    let relay = if plan.dangerous_plain_relay {
+        RelayUrl::dangerous_plain(&plan.relay)
+    } else {
+        RelayUrl::parse(&plan.relay)
+    };
+    let mut config = ForwarderConfig::new(relay?, installation::secret_path(&plan.folder)?)
+        .context("the file `forward_path` in the state folder cannot be used; remove it")?;
+    config.port = port;
+    config.timeout = plan.timeout;
+    config.tls.clone_from(&plan.tls);
+    let bound = Forwarder::bind(config, plan.credential.open(&plan.account)).await;
+    bound.map_err(|error| anyhow!("{error}; choose another port with `--forward`"))
+}
+
+/// Whether a credential can be read, as a connector asks it.
+async fn ready(plan: &ConnectorPlan) -> Result<(), StartError> {
+    let credentials = plan.credential.open(&plan.account);
+    let read = tokio::time::timeout(READING, credentials.read()).await;
+    let read = read.unwrap_or_else(|_| {
+        let reason = "it took longer than ten seconds".into();
+        Err(CredentialError::Unreadable { reason })
+    });
+    match read {
+        Ok(_) => Ok(()),
+        Err(error) => Err(StartError::NotReady(error.into())),
+    }
+}
+
+/// Tells the log of each phase. It does not end while the connector lives.
+async fn tell(handle: Option<&ConnectorHandle>) {
+    let Some(handle) = handle else {
+        return pending().await;
+    };
+    let mut watched = handle.watch();
+    let mut told = watched.borrow_and_update().phase;
+    while watched.changed().await.is_ok() {
+        let status = watched.borrow_and_update().clone();
+        if status.phase != told {
+            told = status.phase;
+            log(&status);
+        }
+    }
+    // It has ended, and says itself why.
+    pending().await
+}
+
+fn log(status: &Status) {
+    let phase = status.phase.as_str();
+    match (status.phase, &status.enrolment) {
+        (Phase::Connected, Some(enrolment)) => {
+            let (server, environment) = (&*enrolment.server_id, &*enrolment.environment_id);
+            let roads = status.roads;
+            tracing::info!(target: "portcullis::connector", phase, server, environment, roads, "the host is connected");
+        }
+        (Phase::Connected | Phase::Disabled | Phase::Connecting, _) => {
+            tracing::info!(target: "portcullis::connector", phase, "the host is {phase}");
+        }
+        // Its problem is told when it comes.
+        (Phase::Errored, _) => {}
+    }
+}
+
+async fn true_in(mut stopped: watch::Receiver<bool>) {
+    // Whoever would say so is gone with all the rest.
+    let _gone = stopped.wait_for(|stopped| *stopped).await;
+}
+
+/// As long as a connector gives its source.
+const READING: Duration = Duration::from_secs(10);
