@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::across::AcrossOptions;
 use crate::crowd::CrowdOptions;
 use crate::load::Scenario;
+use crate::remote::RemoteOptions;
 use crate::responses::{self, ResponsesOptions};
 
 /// Measures the gate beside nginx and HAProxy in one interleaved run.
@@ -33,9 +34,11 @@ pub(crate) enum Command {
     Crowd(CrowdOptions),
     /// Measure the Responses bridge beside others, and print the table.
     Responses(ResponsesOptions),
+    /// Measure remote control beside a plain tunnel, and print the table.
+    Remote(RemoteOptions),
     /// Serve the upstream of `responses` until standard input ends.
     ResponsesUpstream(responses::UpstreamOptions),
-    /// Serve the echo upstream and the verifier until standard input ends.
+    /// Serve the echo upstream, the one that answers, and the verifier until standard input ends.
     Upstream(UpstreamOptions),
 }
 
@@ -118,6 +121,9 @@ pub(crate) struct UpstreamOptions {
     /// A port that echoes; may be given several times.
     #[arg(long, value_name = "PORT")]
     pub(crate) echo: Vec<u16>,
+    /// A port that answers requests as JSON; may be given several times.
+    #[arg(long, value_name = "PORT")]
+    pub(crate) answers: Vec<u16>,
     /// The port of the verifier.
     #[arg(long, value_name = "PORT")]
     pub(crate) verifier: Option<u16>,

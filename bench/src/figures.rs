@@ -36,29 +36,77 @@ pub(crate) enum Figure {
 }
 
 /// Samples by figure and proxy; only runs without errors leave any.
-#[derive(Debug, Default)]
-pub(crate) struct Samples {
-    values: BTreeMap<(Figure, Kind), Vec<f64>>,
+#[derive(Debug)]
+pub(crate) struct Samples<F = Figure, K = Kind> {
+    values: BTreeMap<(F, K), Vec<f64>>,
     /// Runs that count for nothing, and why.
     pub(crate) broken: Vec<String>,
 }
 
 /// The samples of one figure and proxy, for the file of results.
 #[derive(Debug, Serialize)]
-pub(crate) struct Row {
-    figure: Figure,
-    peer: Kind,
+pub(crate) struct Row<F = Figure, K = Kind> {
+    figure: F,
+    peer: K,
     min: f64,
     median: f64,
     samples: Vec<f64>,
 }
 
-impl Samples {
+impl<F: Ord + Copy, K: Ord + Copy> Samples<F, K> {
     /// Adds one sample.
-    pub(crate) fn add(&mut self, figure: Figure, kind: Kind, value: f64) {
+    pub(crate) fn add(&mut self, figure: F, kind: K, value: f64) {
         self.values.entry((figure, kind)).or_default().push(value);
     }
 
+    /// The number of samples.
+    pub(crate) fn count(&self, figure: F, kind: K) -> usize {
+        self.values.get(&(figure, kind)).map_or(0, Vec::len)
+    }
+
+    /// The smallest sample.
+    pub(crate) fn min(&self, figure: F, kind: K) -> Option<f64> {
+        let samples = self.values.get(&(figure, kind))?;
+        samples.iter().copied().min_by(f64::total_cmp)
+    }
+
+    /// The largest sample.
+    pub(crate) fn max(&self, figure: F, kind: K) -> Option<f64> {
+        let samples = self.values.get(&(figure, kind))?;
+        samples.iter().copied().max_by(f64::total_cmp)
+    }
+
+    /// The median of the samples.
+    pub(crate) fn median(&self, figure: F, kind: K) -> Option<f64> {
+        let mut values = self.values.get(&(figure, kind))?.clone();
+        values.sort_by(f64::total_cmp);
+        let middle = values.len() / 2;
+        let upper = *values.get(middle)?;
+        if values.len() % 2 == 1 {
+            Some(upper)
+        } else {
+            Some((values[middle - 1] + upper) / 2.0)
+        }
+    }
+
+    /// All samples, for the file of results.
+    pub(crate) fn rows(&self) -> Vec<Row<F, K>> {
+        let row = |(&(figure, peer), samples): (&(F, K), &Vec<f64>)| {
+            let min = self.min(figure, peer)?;
+            let median = self.median(figure, peer)?;
+            Some(Row {
+                figure,
+                peer,
+                min,
+                median,
+                samples: samples.clone(),
+            })
+        };
+        self.values.iter().filter_map(row).collect()
+    }
+}
+
+impl Samples {
     /// Adds what a run of `scenario` told, which cost the proxy `cpu_nanos`.
     pub(crate) fn add_run(
         &mut self,
@@ -74,33 +122,6 @@ impl Samples {
         self.add(Figure::P99(scenario), kind, outcome.p99_us);
     }
 
-    /// The number of samples.
-    pub(crate) fn count(&self, figure: Figure, kind: Kind) -> usize {
-        self.values.get(&(figure, kind)).map_or(0, Vec::len)
-    }
-
-    /// The smallest sample.
-    pub(crate) fn min(&self, figure: Figure, kind: Kind) -> Option<f64> {
-        self.values
-            .get(&(figure, kind))?
-            .iter()
-            .copied()
-            .min_by(f64::total_cmp)
-    }
-
-    /// The median of the samples.
-    pub(crate) fn median(&self, figure: Figure, kind: Kind) -> Option<f64> {
-        let mut values = self.values.get(&(figure, kind))?.clone();
-        values.sort_by(f64::total_cmp);
-        let middle = values.len() / 2;
-        let upper = *values.get(middle)?;
-        if values.len() % 2 == 1 {
-            Some(upper)
-        } else {
-            Some((values[middle - 1] + upper) / 2.0)
-        }
-    }
-
     /// What is judged: minima of costs, medians of times and of memory.
     pub(crate) fn value(&self, figure: Figure, kind: Kind) -> Option<f64> {
         match figure {
@@ -108,20 +129,13 @@ impl Samples {
             _ => self.median(figure, kind),
         }
     }
+}
 
-    /// All samples, for the file of results.
-    pub(crate) fn rows(&self) -> Vec<Row> {
-        let row = |(&(figure, peer), samples): (&(Figure, Kind), &Vec<f64>)| {
-            let min = self.min(figure, peer)?;
-            let median = self.median(figure, peer)?;
-            Some(Row {
-                figure,
-                peer,
-                min,
-                median,
-                samples: samples.clone(),
-            })
-        };
-        self.values.iter().filter_map(row).collect()
+impl<F, K> Default for Samples<F, K> {
+    fn default() -> Self {
+        Self {
+            values: BTreeMap::new(),
+            broken: Vec::new(),
+        }
     }
 }

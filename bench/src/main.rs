@@ -23,6 +23,7 @@ mod load;
 mod peers;
 mod poll;
 mod process;
+mod remote;
 mod report;
 mod responses;
 mod run;
@@ -40,6 +41,7 @@ use serde_json::json;
 
 use crate::cli::{Cli, Command, LoadOptions, RunOptions, name};
 use crate::load::{Ready, Scenario, Target, idle};
+use crate::remote::RemoteOptions;
 use crate::responses::ResponsesOptions;
 use crate::token::Minter;
 
@@ -51,13 +53,14 @@ fn main() -> Result<()> {
         Command::Across(options) => across::run(&options),
         Command::Crowd(options) => crowd::run(&options),
         Command::Responses(options) => measure_responses(options),
+        Command::Remote(options) => measure_remote(options),
         Command::ResponsesUpstream(options) => {
             run::raise_file_limit()?;
             responses::serve(&options.port)
         }
         Command::Upstream(options) => {
             run::raise_file_limit()?;
-            upstream::serve(&options.echo, options.verifier, options.secret.as_bytes())
+            upstream::serve(&options)
         }
     }
 }
@@ -70,6 +73,17 @@ fn measure(options: RunOptions) -> Result<()> {
         std::fs::write(&file, format!("{all:#}\n")).with_context(|| file.display().to_string())?;
     }
     print!("{}", report::markdown(&samples));
+    Ok(())
+}
+
+fn measure_remote(options: RemoteOptions) -> Result<()> {
+    let file = options.json.clone();
+    let samples = remote::run(options)?;
+    if let Some(file) = file {
+        let all = json!({ "rows": samples.rows(), "broken": samples.broken });
+        std::fs::write(&file, format!("{all:#}\n")).with_context(|| file.display().to_string())?;
+    }
+    print!("{}", remote::markdown(&samples));
     Ok(())
 }
 

@@ -129,7 +129,7 @@ fn idle(samples: &Samples) -> String {
 }
 
 /// A number with three digits that mean something.
-fn number(value: Option<f64>) -> String {
+pub(crate) fn number(value: Option<f64>) -> String {
     match value {
         None => "–".into(),
         Some(value) if value >= 99.95 => format!("{value:.0}"),

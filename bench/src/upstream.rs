@@ -1,4 +1,5 @@
-//! The far end: an echo of WebSocket messages, and the verifier that `auth_request` asks.
+//! The far end: an echo of WebSocket messages, the service behind hosts, and the verifier that
+//! `auth_request` asks.
 //!
 //! One thread, one epoll set. Clients of a measurement mask with a key of zeros, so an
 //! echo is a change of header and no work on the payload.
@@ -11,7 +12,9 @@ use aws_lc_rs::hmac;
 use rustix::event::epoll::Event;
 use rustix::net::{SocketFlags, accept_with, listen, sockopt};
 
+use crate::cli::UpstreamOptions;
 use crate::poll::{Poll, READ, WRITE, key};
+use crate::remote::Answers;
 use crate::token;
 use crate::wire::{Frames, Header, Piece, accept_key, head_len, header};
 
@@ -24,6 +27,7 @@ const BACKLOG: i32 = 4096;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Role {
     Echo,
+    Answers,
     Verifier,
 }
 
@@ -33,10 +37,17 @@ struct Connection {
     stream: TcpStream,
     role: Role,
     head: Vec<u8>,
-    frames: Option<Frames>,
+    spoken: Option<Spoken>,
     out: Vec<u8>,
     written: usize,
     is_writing: bool,
+}
+
+/// What is spoken past the handshake.
+#[derive(Debug)]
+enum Spoken {
+    Echo(Frames),
+    Answers(Answers),
 }
 
 /// The server: listeners come first in the numbering of the keys, then connections.
@@ -50,21 +61,24 @@ struct Server {
     scratch: Vec<u8>,
 }
 
-/// Serves echoes on `echo` ports and the verifier on its own, until standard input ends.
-pub(crate) fn serve(echo: &[u16], verifier: Option<u16>, secret: &[u8]) -> Result<()> {
+/// Serves each on its ports, until standard input ends.
+pub(crate) fn serve(options: &UpstreamOptions) -> Result<()> {
     let mut server = Server {
         poll: Poll::new()?,
-        key: hmac::Key::new(hmac::HMAC_SHA256, secret),
+        key: hmac::Key::new(hmac::HMAC_SHA256, options.secret.as_bytes()),
         listeners: Vec::new(),
         connections: Vec::new(),
         free: Vec::new(),
         scratch: vec![0; SCRATCH_BYTES],
     };
-    for port in echo {
-        server.listen(*port, Role::Echo)?;
-    }
-    if let Some(port) = verifier {
-        server.listen(port, Role::Verifier)?;
+    for (ports, role) in [
+        (&options.echo[..], Role::Echo),
+        (&options.answers, Role::Answers),
+        (options.verifier.as_slice(), Role::Verifier),
+    ] {
+        for port in ports {
+            server.listen(*port, role)?;
+        }
     }
     let stdin = std::io::stdin();
     server.poll.add(&stdin, usize::MAX, READ)?;
@@ -141,7 +155,7 @@ impl Connection {
             stream,
             role,
             head: Vec::new(),
-            frames: None,
+            spoken: None,
             out: Vec::new(),
             written: 0,
             is_writing: false,
@@ -161,14 +175,18 @@ impl Connection {
             Err(error) => return Err(error).context("read"),
         };
         let input = &scratch[..count];
-        match &mut self.frames {
-            Some(frames) if frames.is_inside(count) => {
+        match &mut self.spoken {
+            Some(Spoken::Echo(frames)) if frames.is_inside(count) => {
                 frames.next(&mut &*input);
                 self.pass(input)
             }
-            Some(frames) => {
+            Some(Spoken::Echo(frames)) => {
                 echo(frames, input, &mut self.out)?;
                 self.flush()
+            }
+            Some(Spoken::Answers(answers)) => {
+                let is_open = answers.take(input, &mut self.out)?;
+                Ok(is_open && self.flush()?)
             }
             None => self.read_head(input, key),
         }
@@ -193,13 +211,17 @@ impl Connection {
         ensure!(length == self.head.len(), "bytes after a request head");
         let head = std::str::from_utf8(&self.head).context("a request head that is not text")?;
         match self.role {
-            Role::Echo => {
+            Role::Echo | Role::Answers => {
                 let asked = header(head, "sec-websocket-key").context("no websocket key")?;
                 let accept = accept_key(asked);
                 self.out.extend_from_slice(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ");
                 self.out.extend_from_slice(accept.as_bytes());
                 self.out.extend_from_slice(b"\r\n\r\n");
-                self.frames = Some(Frames::default());
+                self.spoken = Some(if self.role == Role::Echo {
+                    Spoken::Echo(Frames::default())
+                } else {
+                    Spoken::Answers(Answers::default())
+                });
                 self.head = Vec::new();
             }
             Role::Verifier => {

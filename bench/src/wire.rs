@@ -5,7 +5,9 @@ use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-/// The opcode of every message sent.
+/// The opcode of messages that are text.
+pub(crate) const TEXT: u8 = 1;
+/// The opcode of messages that are bytes.
 pub(crate) const BINARY: u8 = 2;
 /// The end of a request or response head.
 const HEAD_END: &[u8] = b"\r\n\r\n";

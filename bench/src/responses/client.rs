@@ -10,9 +10,8 @@ use base64::engine::general_purpose::STANDARD;
 use rustix::time::{ClockId, clock_gettime};
 
 use super::Shape;
-use crate::wire::{Frames, Header, Piece, accept_key, check_response, head_len};
+use crate::wire::{Frames, Header, Piece, TEXT, accept_key, check_response, head_len};
 
-const TEXT: u8 = 1;
 const CLOSE: u8 = 8;
 const PING: u8 = 9;
 
