@@ -12,7 +12,7 @@ use portcullis_boundary::revocation::RevocationSet;
 use portcullis_gateway::{BoundAddress, Gate, Observer, Services, StartError, StartOptions};
 use portcullis_remote::connector::ConnectorHandle;
 use portcullis_verifiers::jwks::Keys;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::admin::api::Api;
@@ -66,26 +66,11 @@ pub(crate) fn run(
     let traces = traces.map(|plan| Traces::new(plan, &name)).transpose()?;
     let state = open_state(runtime, &source, settings, &name)?;
     let (places, mut keeper) = Places::new(name);
-    let rates = SharedRates::default();
     let revoker = Arc::new(StateRevoker::default());
-    let logins = LoginDesk::new(source.logins().clone(), Arc::clone(&revoker) as _);
-    let logins = Arc::new(logins);
-    let desk = FrontDesk::new(source.tickets().clone(), Some(Arc::clone(&logins) as _));
-    let shared = Shared {
-        counted: Counted { places, rates },
-        desk,
-        logins,
-        remote: source.remote().clone(),
-    };
+    let shared = Shared::new(&source, places, &revoker);
     let mut revoked = RevocationSet::default();
     if let Some(state) = &state {
-        shared.find(state, &source);
-        let relay = settings.relay.clone().unwrap_or_default();
-        let exchange = remote::between_gates(state.shared_bus(), runtime.handle());
-        let opened = source
-            .remote()
-            .open(&relay, Arc::clone(state.ledger()), exchange);
-        opened.context("the relay cannot begin")?;
+        shared.find(state, &source, settings, runtime.handle())?;
         let begun = runtime.block_on(keeper.begin());
         begun.context("the ledger does not count sessions")?;
         revoked = runtime
@@ -249,14 +234,44 @@ struct Shared {
 }
 
 impl Shared {
-    /// Lets all who look into the ledger find that of `state`.
-    fn find(&self, state: &Arc<State>, source: &Source) {
+    fn new(source: &Source, places: Places, revoker: &Arc<StateRevoker>) -> Self {
+        let rates = SharedRates::default();
+        let logins = LoginDesk::new(source.logins().clone(), Arc::clone(revoker) as _);
+        let logins = Arc::new(logins);
+        let desk = FrontDesk::new(source.tickets().clone(), Some(Arc::clone(&logins) as _));
+        Self {
+            counted: Counted { places, rates },
+            desk,
+            logins,
+            remote: source.remote().clone(),
+        }
+    }
+
+    /// Lets all who look into the ledger find that of `state`, and begins the relay, of which what has to
+    /// be done over the bus runs on `runtime`.
+    ///
+    /// # Errors
+    ///
+    /// Why the relay cannot begin.
+    fn find(
+        &self,
+        state: &Arc<State>,
+        source: &Source,
+        settings: &Settings,
+        runtime: &Handle,
+    ) -> anyhow::Result<()> {
         source.tickets().found(Arc::clone(state.ledger()));
         source.logins().found(Arc::clone(state.ledger()));
         self.counted.places.found(Arc::clone(state.ledger()));
         self.counted.rates.found(Arc::clone(state.ledger()));
         self.desk.asks(Arc::clone(state));
         source.turns().found(state.audit().clone());
+        let plan = settings.relay.clone().unwrap_or_default();
+        let exchange = remote::between_gates(state.shared_bus(), runtime);
+        let opened = self
+            .remote
+            .open(&plan, Arc::clone(state.ledger()), exchange);
+        opened.context("the relay cannot begin")
     }
 
     /// Goes by `settings` from now on.

@@ -52,6 +52,17 @@ impl Tls {
         Self::build(authorities(pem)?, None)
     }
 
+    /// Servers must be certified by one of the authorities in `pem`, or by one of the system's, if it has any.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Tls`] when there is none in `pem`.
+    pub fn also_trusting(pem: &[u8]) -> Result<Self, ConfigError> {
+        let mut roots = authorities(pem)?;
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        Self::build(roots, None)
+    }
+
     /// As [`Tls::system`], or [`Tls::trusting`] where `authorities` are given; and shows the certificate
     /// chain in `certificate` with the private key in `key`, all of them in PEM.
     ///

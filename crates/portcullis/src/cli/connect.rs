@@ -3,18 +3,16 @@
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use clap::{Args, ValueEnum};
 use portcullis_remote::connector::Startup;
 use portcullis_verifiers::secret_file::SecretFile;
-use rustls::ClientConfig;
 
 use crate::config::{self, expand};
 use crate::connector::{
-    Alone, ConnectorPlan, CredentialPlan, UpstreamPlan, account_rule, host_name, tls_for,
+    Alone, ConnectorPlan, CredentialPlan, UpstreamPlan, account_rule, dialer_for, host_name,
 };
 use crate::first_run;
 use crate::logging::{self, LogFormat};
@@ -191,7 +189,9 @@ pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
 impl ConnectArgs {
     fn plan(&self, folder: PathBuf) -> anyhow::Result<ConnectorPlan> {
         let pem = self.relay_args.tls_ca.as_deref().map(read).transpose()?;
-        let tls = tls_for(&self.relay, self.upstream.as_deref(), pem.as_deref())?;
+        let upstream = self.upstream.as_deref();
+        let timeout = self.relay_args.timeout;
+        let dialer = dialer_for(&self.relay, upstream, pem.as_deref(), timeout)?;
         let credential = self.credential.plan()?;
         Ok(ConnectorPlan {
             relay: self.relay.as_str().into(),
@@ -200,16 +200,16 @@ impl ConnectArgs {
             credential,
             name: self.host.name.clone(),
             startup: self.host.startup.into(),
-            timeout: self.relay_args.timeout,
-            upstream: self.upstream(tls.as_ref())?,
-            tls,
+            timeout,
+            upstream: self.upstream()?,
+            dialer,
             forward: self.forward,
             folder,
             fingerprint: String::new(),
         })
     }
 
-    fn upstream(&self, tls: Option<&Arc<ClientConfig>>) -> anyhow::Result<Option<UpstreamPlan>> {
+    fn upstream(&self) -> anyhow::Result<Option<UpstreamPlan>> {
         let Some(text) = &self.upstream else {
             return Ok(None);
         };
@@ -217,7 +217,7 @@ impl ConnectArgs {
         let token = file.map(SecretFile::read).transpose();
         let token = token.context("the token for the upstream cannot be used")?;
         let bearer = token.as_ref().map(SecretFile::expose);
-        let plan = UpstreamPlan::new(text, bearer, tls).map_err(anyhow::Error::msg)?;
+        let plan = UpstreamPlan::new(text, bearer).map_err(anyhow::Error::msg)?;
         Ok(Some(plan))
     }
 }

@@ -1,18 +1,18 @@
 //! A host that dials a relay, beside the listeners.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::time::Duration;
 
+use portcullis_client::connect::Dialer;
 use portcullis_remote::connector::{RelayUrl, Startup};
 use portcullis_verifiers::secret_file::SecretFile;
-use rustls::ClientConfig;
 
 use super::at::At;
 use super::builder::Builder;
 use super::file::{self, ConnectorStartup};
 use super::problem::Problem;
 use crate::connector::{
-    ConnectorPlan, CredentialPlan, UpstreamPlan, account_rule, host_name, tls_for,
+    ConnectorPlan, CredentialPlan, UpstreamPlan, account_rule, dialer_for, host_name,
 };
 use crate::secrets;
 
@@ -45,8 +45,9 @@ pub(super) fn build(
         builder.report(Problem::new(what, "name a folder with `--state-dir`").at(&written.span));
     }
     let (pem, token, name) = (all(pem)?, all(token)?, all(name)?);
-    let tls = tls(builder, table, pem.as_deref())?;
-    let upstream = upstream(builder, table, token.as_ref(), tls.as_ref())?;
+    let timeout = timeout.unwrap_or(ConnectorPlan::TIMEOUT);
+    let dialer = dialer(builder, table, pem.as_deref(), timeout)?;
+    let upstream = upstream(builder, table, token.as_ref())?;
     let credential = credential?;
     let account = table.account.as_ref().map(|written| &*written.value);
     let plan = ConnectorPlan {
@@ -56,8 +57,8 @@ pub(super) fn build(
         credential,
         name,
         startup: table.startup.into(),
-        timeout: timeout.unwrap_or(ConnectorPlan::TIMEOUT),
-        tls,
+        timeout,
+        dialer,
         upstream,
         forward: table.forward.as_ref().map(|written| written.value),
         folder: folder?.to_owned(),
@@ -114,13 +115,14 @@ const ADD_ONE: &str = "add one of `token_file`, `token_env`, `token_command` and
 
 const KEEP_ONE: &str = "keep one of `token_file`, `token_env`, `token_command` and `codex_auth`";
 
-fn tls(
+fn dialer(
     builder: &mut Builder,
     table: &file::Connector,
     pem: Option<&[u8]>,
-) -> Option<Option<Arc<ClientConfig>>> {
+    timeout: Duration,
+) -> Option<Dialer> {
     let upstream = table.upstream.as_ref().map(|written| &*written.value);
-    let made = tls_for(&table.relay.value, upstream, pem);
+    let made = dialer_for(&table.relay.value, upstream, pem, timeout);
     let made = made.map_err(|error| format!("{error:#}"));
     let place = table.tls_ca.as_ref().unwrap_or(&table.relay);
     builder.take(made, place, "name the authority with `tls_ca = \"ca.pem\"`")
@@ -130,12 +132,11 @@ fn upstream(
     builder: &mut Builder,
     table: &file::Connector,
     token: Option<&SecretFile>,
-    tls: Option<&Arc<ClientConfig>>,
 ) -> Option<Option<UpstreamPlan>> {
     let Some(written) = &table.upstream else {
         return Some(None);
     };
-    let plan = UpstreamPlan::new(&written.value, token.map(SecretFile::expose), tls);
+    let plan = UpstreamPlan::new(&written.value, token.map(SecretFile::expose));
     let mend = "write one of these, such as \"ws://127.0.0.1:4500\"";
     builder.take(plan, written, mend).map(Some)
 }

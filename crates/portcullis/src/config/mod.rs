@@ -256,11 +256,7 @@ fn build(builder: &mut Builder, file: &file::File, overrides: &Overrides) -> Opt
         limits: shared::limits(builder, &file.limits),
         signer,
     };
-    let listeners = if overrides.listeners.is_empty() {
-        listeners::build(builder, &file.listener)
-    } else {
-        overrides.listeners.clone()
-    };
+    let listeners = listeners(builder, file, overrides);
     let admin = admin::build(builder, file.admin.as_ref(), &verifiers, overrides.admin);
     let folder = overrides.state_folder.as_deref();
     let connector = connector::build(builder, file.connector.as_ref(), folder);
@@ -301,6 +297,15 @@ fn build(builder: &mut Builder, file: &file::File, overrides: &Overrides) -> Opt
         files: std::mem::take(&mut builder.files).into_iter().collect(),
         notes: std::mem::take(&mut builder.warnings),
     })
+}
+
+/// Those of the command line, in whose place the file's do not count.
+fn listeners(builder: &mut Builder, file: &file::File, overrides: &Overrides) -> Vec<ListenerPlan> {
+    if overrides.listeners.is_empty() {
+        listeners::build(builder, &file.listener)
+    } else {
+        overrides.listeners.clone()
+    }
 }
 
 /// Whether credentials are looked up in the ledger.

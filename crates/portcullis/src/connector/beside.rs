@@ -141,6 +141,7 @@ impl Followed {
 
 #[cfg(test)]
 mod tests {
+    use portcullis_client::connect::{Dialer, Tls};
     use portcullis_remote::connector::{
         AccountRule, Connector, ConnectorConfig, Host, MemoryEnrolments, Phase, Upstream,
     };
@@ -181,12 +182,13 @@ mod tests {
 
     fn connector() -> (Connector, ConnectorHandle) {
         let host = Host::new("vm", "00000000-0000-4000-8000-000000000000");
-        let mut config = ConnectorConfig::new("http://127.0.0.1:9", host);
+        let dialer = Dialer::new(Tls::none().expect("TLS"));
+        let mut config = ConnectorConfig::new("http://127.0.0.1:9", host, dialer);
         config.startup = Startup::Disabled;
         let missing = CredentialPlan::TokenFile("/no/such/token".into());
         let missing = missing.open(&AccountRule::Unnamed);
         let upstream = Upstream::parse("ws://127.0.0.1:9").expect("an upstream");
-        Connector::new(config, missing, MemoryEnrolments::default(), upstream).expect("a connector")
+        Connector::new(config, missing, MemoryEnrolments::default(), upstream)
     }
 
     fn plan(startup: Startup) -> ConnectorPlan {

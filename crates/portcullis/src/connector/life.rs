@@ -152,17 +152,16 @@ fn connector(
     ledger: Arc<dyn Ledger>,
 ) -> anyhow::Result<(Connector, ConnectorHandle)> {
     let host = Host::new(name, installation::id(&plan.folder)?);
-    let mut config = ConnectorConfig::new(plan.relay.clone(), host);
+    let mut config = ConnectorConfig::new(plan.relay.clone(), host, plan.dialer.clone());
     config.dangerous_plain_relay = plan.dangerous_plain_relay;
     config.account = plan.account.clone();
     config.startup = plan.startup;
-    config.tls.clone_from(&plan.tls);
     config.times.exchange_timeout = plan.timeout;
     config.times.connect_timeout = plan.timeout;
     let credentials = plan.credential.open(&plan.account);
     let enrolments = LedgerEnrolments::new(ledger);
     let upstream = upstream.upstream.clone();
-    Ok(Connector::new(config, credentials, enrolments, upstream)?)
+    Ok(Connector::new(config, credentials, enrolments, upstream))
 }
 
 async fn forwarder(plan: &ConnectorPlan, port: u16) -> anyhow::Result<Forwarder> {
@@ -171,11 +170,11 @@ async fn forwarder(plan: &ConnectorPlan, port: u16) -> anyhow::Result<Forwarder>
     } else {
         RelayUrl::parse(&plan.relay)
     };
-    let mut config = ForwarderConfig::new(relay?, installation::secret_path(&plan.folder)?)
+    let secret_path = installation::secret_path(&plan.folder)?;
+    let mut config = ForwarderConfig::new(relay?, secret_path, plan.dialer.clone())
         .context("the file `forward_path` in the state folder cannot be used; remove it")?;
     config.port = port;
     config.timeout = plan.timeout;
-    config.tls.clone_from(&plan.tls);
     let bound = Forwarder::bind(config, plan.credential.open(&plan.account)).await;
     bound.map_err(|error| anyhow!("{error}; choose another port with `--forward`"))
 }

@@ -23,4 +23,4 @@ pub(crate) use self::alone::Alone;
 pub(crate) use self::beside::{Beside, Followed};
 pub(crate) use self::credentials::CredentialPlan;
 pub(crate) use self::measure::{Measured, describe};
-pub(crate) use self::plan::{ConnectorPlan, UpstreamPlan, account_rule, host_name, tls_for};
+pub(crate) use self::plan::{ConnectorPlan, UpstreamPlan, account_rule, dialer_for, host_name};

@@ -1,15 +1,13 @@
 //! What a connector is told, by flags or by a file.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use portcullis_client::connect::{Dialer, Proxies, Tls};
 use portcullis_remote::connector::{AccountRule, Startup, Upstream};
-use rustls::ClientConfig;
 
 use super::credentials::CredentialPlan;
-use crate::config::tls;
 
 /// A connector that is to run, a door on loopback, or both.
 #[derive(Clone, Debug)]
@@ -28,8 +26,8 @@ pub(crate) struct ConnectorPlan {
     pub(crate) startup: Startup,
     /// How long the relay may take over a request, and over a handshake.
     pub(crate) timeout: Duration,
-    /// How TLS is spoken, where it is.
-    pub(crate) tls: Option<Arc<ClientConfig>>,
+    /// How the relay and the upstream are reached.
+    pub(crate) dialer: Dialer,
     /// To what guests are connected; without it there is the door on loopback alone.
     pub(crate) upstream: Option<UpstreamPlan>,
     /// The port of the door on loopback, if there is one.
@@ -57,7 +55,7 @@ impl ConnectorPlan {
             name: Some("vm".into()),
             startup: Startup::Disabled,
             timeout: Self::TIMEOUT,
-            tls: None,
+            dialer: Dialer::new(Tls::none().expect("TLS")),
             upstream: None,
             forward: None,
             folder: PathBuf::new(),
@@ -81,15 +79,8 @@ impl UpstreamPlan {
     /// # Errors
     ///
     /// The forms that are known, where it has none of them.
-    pub(crate) fn new(
-        text: &str,
-        bearer: Option<&str>,
-        tls: Option<&Arc<ClientConfig>>,
-    ) -> Result<Self, String> {
+    pub(crate) fn new(text: &str, bearer: Option<&str>) -> Result<Self, String> {
         let mut upstream = Upstream::parse(text).map_err(|error| error.to_string())?;
-        if let Some(tls) = tls {
-            upstream = upstream.with_tls(Arc::clone(tls));
-        }
         if let Some(bearer) = bearer {
             upstream = upstream.with_bearer(bearer);
         }
@@ -132,28 +123,33 @@ pub(crate) fn host_name(text: &str) -> Result<Box<str>, &'static str> {
 
 const MOST_OF_A_NAME: usize = 255;
 
-/// How TLS is spoken with `relay` and `upstream`, where one of them speaks it: with the authorities of
-/// the system and those in `pem`.
+/// How `relay` and `upstream` are reached, within `timeout`: through the proxies that the environment
+/// names, and where one of them speaks TLS with the authorities of the system and those in `pem`.
 ///
 /// # Errors
 ///
-/// Which authorities cannot be used.
-pub(crate) fn tls_for(
+/// Which authorities, or which proxy, cannot be used.
+pub(crate) fn dialer_for(
     relay: &str,
     upstream: Option<&str>,
     pem: Option<&[u8]>,
-) -> anyhow::Result<Option<Arc<ClientConfig>>> {
+    timeout: Duration,
+) -> anyhow::Result<Dialer> {
     let is_encrypted = |url: &str, scheme: &str| {
         let begins = url.trim_start().get(..scheme.len());
         begins.is_some_and(|begins| begins.eq_ignore_ascii_case(scheme))
     };
     let is_needed = is_encrypted(relay, "https:")
         || upstream.is_some_and(|upstream| is_encrypted(upstream, "wss:"));
-    if !is_needed && pem.is_none() {
-        return Ok(None);
-    }
-    let config = tls::client(pem).context("TLS cannot be spoken")?;
-    Ok(Some(Arc::new(config)))
+    let tls = match pem {
+        Some(pem) => Tls::also_trusting(pem),
+        None if is_needed => Tls::system(),
+        None => Tls::none(),
+    };
+    let dialer = Dialer::new(tls.context("TLS cannot be spoken")?)
+        .with_proxies(Proxies::from_environment()?)
+        .with_connect_timeout(timeout);
+    Ok(dialer)
 }
 
 #[cfg(test)]
@@ -168,10 +164,10 @@ mod tests {
             ("unix:/run/agent.sock", "unix:/run/agent.sock"),
             ("stdio:agent --key s3cr3t", "a process for each guest"),
         ] {
-            let plan = UpstreamPlan::new(text, None, None).expect(text);
+            let plan = UpstreamPlan::new(text, None).expect(text);
             assert_eq!(plan.shown, shown);
         }
-        let error = UpstreamPlan::new("http://s3cr3t", None, None).expect_err("no upstream");
+        let error = UpstreamPlan::new("http://s3cr3t", None).expect_err("no upstream");
         assert!(error.contains("stdio:COMMAND"), "{error}");
     }
 

@@ -16,7 +16,6 @@ use super::lookout::Lookout;
 use super::road::{End, Roads};
 use super::service::{Claims, GuestEnd, HostEnd, Whose};
 use super::{BookError, GuestStatus, HostBook, RoadCounts, RoadStatus, Settings, secret};
-use crate::wire::Key;
 
 /// What a relay is made of.
 #[expect(clippy::exhaustive_structs, reason = "each must be decided")]

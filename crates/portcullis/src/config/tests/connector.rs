@@ -56,7 +56,7 @@ fn a_relay_an_upstream_and_a_credential_are_enough_and_need_a_ledger() {
     assert_eq!(plan.account, AccountRule::Unnamed);
     assert_eq!((plan.timeout, plan.forward), (ConnectorPlan::TIMEOUT, None));
     assert!(matches!(plan.credential, CredentialPlan::TokenFile(path) if path.ends_with("later")));
-    assert!(plan.tls.is_none() && plan.name.is_none());
+    assert!(plan.name.is_none());
 }
 
 #[test]
