@@ -273,3 +273,122 @@ fn found_device(device: ledger::Device) -> Device {
         seen_at: device.seen_at,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use portcullis_ledger::SqlLedger;
+    use tokio::runtime::Handle;
+
+    use super::*;
+    use crate::config::LedgerPlan;
+
+    #[tokio::test]
+    async fn what_the_relay_keeps_comes_back_as_it_was() {
+        let book = book().await;
+        let host = host("srv_1", "vm");
+        assert_eq!(book.add_host(host.clone(), 2).await, Ok(Ok(())));
+        let taken = Host {
+            environment: "env_2".into(),
+            ..self::host("srv_2", "vm")
+        };
+        assert_eq!(book.add_host(taken, 2).await, Ok(Err(NotAdded::NameTaken)));
+        assert_eq!(book.find_host("srv_1").await, Ok(Some(host.clone())));
+        let token = SecretDigest::of("token");
+        let expires_at = Timestamp::from_secs(3600);
+        let platform = Platform {
+            version: "2".into(),
+            ..host.platform.clone()
+        };
+        let issued = book.issue_token("srv_1", token, expires_at, Some(platform.clone()));
+        assert_eq!(issued.await, Ok(true));
+        let found = book.find_host_by_token(token).await.expect("a ledger");
+        let expected = Host {
+            platform,
+            token: Some(token),
+            token_expires_at: Some(expires_at),
+            ..host
+        };
+        assert_eq!(found, Some(expected));
+    }
+
+    #[tokio::test]
+    async fn a_code_is_claimed_once_and_by_the_name_that_it_has() {
+        let book = book().await;
+        let added = book.add_host(host("srv_1", "vm"), 1).await;
+        assert_eq!(added, Ok(Ok(())));
+        let (now, expires_at) = (Timestamp::from_secs(1), Timestamp::from_secs(60));
+        let (code, manual) = (SecretDigest::of("code"), SecretDigest::of("manual"));
+        let pairing = Pairing {
+            code,
+            manual_code: Some(manual),
+            host: "srv_1".into(),
+            created_at: now,
+            expires_at,
+        };
+        assert_eq!(book.start_pairing(pairing.clone(), 1, now).await, Ok(true));
+        let second = Pairing {
+            code: SecretDigest::of("another"),
+            manual_code: None,
+            ..pairing
+        };
+        assert_eq!(book.start_pairing(second, 1, now).await, Ok(false));
+        let device = Device {
+            id: "cli_1".into(),
+            host: Box::default(),
+            account: "bob".into(),
+            about: About {
+                display_name: Some("phone".into()),
+                ..About::default()
+            },
+            paired_at: now,
+            seen_at: None,
+        };
+        let as_long = book.claim(Code::Long(manual), device.clone(), now);
+        assert_eq!(as_long.await, Ok(None), "the other code has that name");
+        let paired = Device {
+            host: "srv_1".into(),
+            ..device.clone()
+        };
+        let claimed = book.claim(Code::Manual(manual), device.clone(), now);
+        assert_eq!(claimed.await, Ok(Some(paired.clone())));
+        assert_eq!(book.claim(Code::Long(code), device, now).await, Ok(None));
+        assert_eq!(book.find_device("srv_1", "bob").await, Ok(Some(paired)));
+    }
+
+    #[tokio::test]
+    async fn an_account_that_no_ledger_keeps_is_no_host() {
+        let book = book().await;
+        let long = Host {
+            account: "a".repeat(2000).into(),
+            ..host("srv_1", "vm")
+        };
+        assert!(book.add_host(long, 1).await.is_err());
+    }
+
+    async fn book() -> LedgerBook {
+        let url = LedgerPlan::in_memory().url;
+        let settings = portcullis_ledger::Settings::default();
+        let ledger = SqlLedger::open(url, settings, &Handle::current()).await;
+        LedgerBook::new(Arc::new(ledger.expect("a ledger")))
+    }
+
+    fn host(id: &str, name: &str) -> Host {
+        Host {
+            id: id.into(),
+            environment: "env_1".into(),
+            account: "https://id.example#ada".into(),
+            name: name.into(),
+            installation: Some("i1".into()),
+            platform: Platform {
+                os: "linux".into(),
+                arch: "x86_64".into(),
+                version: "1".into(),
+            },
+            token: None,
+            token_expires_at: None,
+            enrolled_at: Timestamp::from_secs(1),
+            seen_at: None,
+            revoked_at: None,
+        }
+    }
+}
