@@ -87,12 +87,8 @@ impl UpstreamPlan {
         let shown = if text.starts_with("stdio:") {
             "a process for each guest".to_owned()
         } else {
-            // A query may hold a key, and a user a password.
-            let text = text.split('?').next().unwrap_or_default();
-            match (text.split_once("://"), text.rsplit_once('@')) {
-                (Some((scheme, _)), Some((_, place))) => format!("{scheme}://{place}"),
-                _ => text.to_owned(),
-            }
+            // A query may hold a key.
+            text.split('?').next().unwrap_or_default().to_owned()
         };
         Ok(Self { upstream, shown })
     }
@@ -160,15 +156,18 @@ mod tests {
     fn what_is_shown_of_an_upstream_holds_no_secret() {
         for (text, shown) in [
             ("ws://127.0.0.1:9/a?key=s3cr3t", "ws://127.0.0.1:9/a"),
-            ("wss://ada:s3cr3t@agent.example/a", "wss://agent.example/a"),
+            ("wss://agent.example/a", "wss://agent.example/a"),
             ("unix:/run/agent.sock", "unix:/run/agent.sock"),
             ("stdio:agent --key s3cr3t", "a process for each guest"),
         ] {
             let plan = UpstreamPlan::new(text, None).expect(text);
             assert_eq!(plan.shown, shown);
         }
-        let error = UpstreamPlan::new("http://s3cr3t", None).expect_err("no upstream");
-        assert!(error.contains("stdio:COMMAND"), "{error}");
+        for text in ["http://s3cr3t", "wss://ada:s3cr3t@agent.example/a"] {
+            let error = UpstreamPlan::new(text, None).expect_err("no upstream");
+            assert!(error.contains("stdio:COMMAND"), "{error}");
+            assert!(!error.contains("s3cr3t"), "{error}");
+        }
     }
 
     #[test]

@@ -35,7 +35,10 @@ fn answer<T: 'static, U>(
 }
 
 fn unavailable(error: &LedgerError) -> BookError {
-    BookError::new(error.to_string())
+    match error {
+        LedgerError::Invalid { .. } => BookError::Invalid(error.to_string().into()),
+        _ => BookError::new(error.to_string()),
+    }
 }
 
 /// What cannot be asked.

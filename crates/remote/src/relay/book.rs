@@ -12,13 +12,20 @@ pub type Answer<T> = Pin<Box<dyn Future<Output = Result<T, BookError>> + Send>>;
 
 /// Why a book does not answer. The relay refuses then.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("the book of hosts is unavailable: {0}")]
-pub struct BookError(Box<str>);
+#[expect(clippy::exhaustive_enums, reason = "each must be acted on")]
+pub enum BookError {
+    /// It does not answer. The reason is for operators, and holds no secret.
+    #[error("the book of hosts is unavailable: {0}")]
+    Unavailable(Box<str>),
+    /// The asker's: no book keeps such a text. What is wrong with it, for the asker.
+    #[error("{0}")]
+    Invalid(Box<str>),
+}
 
 impl BookError {
     /// It does not answer because of `reason`, which is for operators and holds no secret.
     pub fn new(reason: impl Into<Box<str>>) -> Self {
-        Self(reason.into())
+        Self::Unavailable(reason.into())
     }
 }
 

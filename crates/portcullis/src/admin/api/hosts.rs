@@ -289,6 +289,9 @@ fn shown_device(device: Device) -> ShownDevice {
 
 impl From<BookError> for Problem {
     fn from(error: BookError) -> Self {
+        if let BookError::Invalid(why) = error {
+            return Self::bad(why);
+        }
         tracing::warn!(target: "portcullis::admin", %error, "the book of hosts does not answer");
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,

@@ -138,6 +138,10 @@ fn unknown() -> Refusal {
 }
 
 fn unavailable(error: &BookError) -> Refusal {
+    if let BookError::Invalid(why) = error {
+        // There is no host of whom that could be said.
+        return Refusal::new(RefusalKind::ResourceUnknown).because(why.to_string());
+    }
     Refusal::new(RefusalKind::Overloaded).because(error.to_string())
 }
 

@@ -44,8 +44,11 @@ pub(super) fn revoked() -> Response<RelayBody> {
     detail(403, "Remote app server was revoked")
 }
 
-/// The book does not answer: the host comes again.
+/// The book does not answer: the host comes again. Or it never would.
 pub(super) fn unavailable(error: &BookError) -> Response<RelayBody> {
+    if let BookError::Invalid(why) = error {
+        return detail(400, why);
+    }
     tracing::error!(target: "portcullis::remote", %error, "the book of hosts does not answer");
     let mut response = detail(503, "The relay cannot answer now");
     let soon = HeaderValue::from_static("2");

@@ -152,6 +152,10 @@ async fn a_page_that_cannot_be_is_refused_by_each_operation_that_has_pages() {
             let (status, page) = tested
                 .asks_with(&operation, &format!("limit={limit}"))
                 .await;
+            if operation.path.contains('{') {
+                assert_eq!(status, 404, "{} {limit}: {page}", name(&operation));
+                continue;
+            }
             assert_eq!(status, 200, "{} {limit}", name(&operation));
             assert!(page["items"].is_array(), "{} {limit}", name(&operation));
         }
@@ -255,12 +259,16 @@ fn name(operation: &Operation) -> String {
     format!("{} {}", operation.method, operation.path)
 }
 
-/// The operation's path, with `named` for the name in it.
+/// The operation's path, with `named` for each name in it.
 fn path(operation: &Operation, named: &str) -> String {
-    match operation.path.split_once('{') {
-        Some((before, _)) => format!("{before}{}", percent(named)),
-        None => operation.path.to_owned(),
-    }
+    let parts = operation.path.split('/').map(|part| {
+        if part.starts_with('{') {
+            percent(named)
+        } else {
+            part.to_owned()
+        }
+    });
+    parts.collect::<Vec<_>>().join("/")
 }
 
 fn asks(operation: &Operation) -> Builder {
