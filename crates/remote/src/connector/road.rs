@@ -16,7 +16,7 @@ use reqwest::Url;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
 use tokio_tungstenite::tungstenite::{Error, Message as Frame};
 
 use super::config::ConnectorConfig;
@@ -26,6 +26,7 @@ use super::guests::Guests;
 use super::handshake::{self, Upgraded};
 use super::machine::{Cause, Failure, Loss};
 use super::relay_url::RelayUrl;
+use crate::socket;
 use crate::wire::{MAX_FRAME, Version};
 
 /// An open road.
@@ -73,12 +74,10 @@ impl Road {
                 return Err(Door::Road.unavailable(&url, &reason));
             }
         };
-        let limits = WebSocketConfig::default()
-            .max_message_size(Some(MAX_FRAME))
-            .max_frame_size(Some(MAX_FRAME));
+        let config = socket::config(MAX_FRAME);
         let io = TokioIo::new(upgraded);
         Ok(Self {
-            socket: WebSocketStream::from_raw_socket(io, Role::Client, Some(limits)).await,
+            socket: WebSocketStream::from_raw_socket(io, Role::Client, Some(config)).await,
             ping_due: false,
             unflushed: false,
         })

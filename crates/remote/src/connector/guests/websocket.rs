@@ -5,13 +5,13 @@ use futures_util::{SinkExt, StreamExt};
 use http::HeaderValue;
 use http::header::AUTHORIZATION;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message as Frame};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use super::upstream::UpstreamError;
 use crate::connector::config::GuestLimits;
 use crate::connector::dial::Io;
+use crate::socket::config;
 use crate::wire::Message;
 
 type Socket = WebSocketStream<Box<dyn Io>>;
@@ -33,9 +33,7 @@ pub(super) async fn open(
         value.set_sensitive(true);
         request.headers_mut().insert(AUTHORIZATION, value);
     }
-    let config = WebSocketConfig::default()
-        .max_message_size(Some(limits.message))
-        .max_frame_size(Some(limits.message));
+    let config = config(limits.message);
     let (socket, _) = client_async_with_config(request, io, Some(config)).await?;
     let (writer, reader) = socket.split();
     Ok((SocketReader(reader), SocketWriter(writer)))
