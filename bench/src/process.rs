@@ -20,6 +20,8 @@ pub(crate) struct Memory {
     pub(crate) resident: u64,
     /// Shared pages count by their share.
     pub(crate) proportional: u64,
+    /// Without pages of files, which those share who run the same program.
+    pub(crate) anonymous: u64,
 }
 
 /// The process `pid` and all that descend from it.
@@ -88,6 +90,7 @@ impl Memory {
         let mut sum = Self {
             resident: 0,
             proportional: 0,
+            anonymous: 0,
         };
         for pid in pids {
             let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))
@@ -98,6 +101,7 @@ impl Memory {
             };
             sum.resident += field("Rss:")?;
             sum.proportional += field("Pss:")?;
+            sum.anonymous += field("Anonymous:")?;
         }
         Ok(sum)
     }

@@ -1,4 +1,7 @@
 //! What rests in memory: roads without guests, guests that say nothing, a far end with nothing to do.
+//!
+//! Each is told without the pages of the program's file: they are shared by all who run it, so that the
+//! share of each falls with every far end that is started.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -47,11 +50,12 @@ pub(super) fn measure(kind: Kind, site: &Site, samples: &mut Samples) -> Result<
     sleep(SETTLING);
     let after = both(&way)?;
     let each = |after: Memory, before: Memory, count: usize| {
-        after.proportional.saturating_sub(before.proportional) as f64 / count as f64
+        after.anonymous.saturating_sub(before.anonymous) as f64 / count as f64
     };
-    samples.add(Figure::RoadPss, kind, each(roads, alone, ROADS));
-    samples.add(Figure::GuestPss, kind, each(after, before, GUESTS));
+    samples.add(Figure::Road, kind, each(roads, alone, ROADS));
+    samples.add(Figure::Guest, kind, each(after, before, GUESTS));
     samples.add(Figure::NearRss, kind, alone.resident as f64 / 1024.0);
     samples.add(Figure::FarRss, kind, idle.resident as f64 / 1024.0);
+    samples.add(Figure::FarOwn, kind, idle.anonymous as f64 / 1024.0);
     Ok(())
 }

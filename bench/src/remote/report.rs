@@ -22,14 +22,16 @@ pub(crate) enum Figure {
     P50(Scenario),
     /// The time that one in a hundred exceeds, in µs.
     P99(Scenario),
-    /// Proportional memory of the near end per road without guests, in KiB.
-    RoadPss,
-    /// Proportional memory of both ends per guest that rests, in KiB.
-    GuestPss,
+    /// Memory of the near end per road without guests, in KiB.
+    Road,
+    /// Memory of both ends per guest that rests, in KiB.
+    Guest,
     /// Resident memory of the near end with one road, in MiB.
     NearRss,
     /// Resident memory of a far end that has had no guest, in MiB.
     FarRss,
+    /// The same without the pages of the program's file, in MiB.
+    FarOwn,
 }
 
 /// A row of the first table.
@@ -49,7 +51,7 @@ enum Bound {
     None,
 }
 
-const ROWS: [Row; 14] = [
+const ROWS: [Row; 15] = [
     row(
         "CPU per 300 B, one under way, µs",
         Figure::Cpu(Scenario::Small),
@@ -100,16 +102,8 @@ const ROWS: [Row; 14] = [
         Figure::P99(Scenario::Small),
         Bound::None,
     ),
-    row(
-        "near end per idle road, KiB PSS",
-        Figure::RoadPss,
-        Bound::None,
-    ),
-    row(
-        "both ends per idle guest, KiB PSS",
-        Figure::GuestPss,
-        Bound::None,
-    ),
+    row("near end per idle road, KiB", Figure::Road, Bound::None),
+    row("both ends per idle guest, KiB", Figure::Guest, Bound::None),
     row(
         "near end with one road, MiB RSS",
         Figure::NearRss,
@@ -119,6 +113,11 @@ const ROWS: [Row; 14] = [
         "far end with nothing to do, MiB RSS",
         Figure::FarRss,
         Bound::Most(10.0),
+    ),
+    row(
+        "the same without its program's file, MiB",
+        Figure::FarOwn,
+        Bound::None,
     ),
 ];
 

@@ -10,4 +10,5 @@
 
 pub mod connector;
 pub mod relay;
+mod socket;
 pub mod wire;

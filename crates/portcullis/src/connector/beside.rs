@@ -140,7 +140,7 @@ impl Followed {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use portcullis_client::connect::{Dialer, Tls};
     use portcullis_remote::connector::{
         AccountRule, Connector, ConnectorConfig, Host, MemoryEnrolments, Phase, Upstream,
@@ -152,7 +152,7 @@ mod tests {
     #[tokio::test]
     async fn a_reload_enables_and_disables_only_when_the_file_has_changed_its_mind() {
         let off = plan(Startup::Disabled);
-        let (connector, handle) = connector();
+        let (connector, handle) = resting();
         let (ends, _) = watch::channel(false);
         let mut followed = Followed::new(Some(&off), Some(handle.clone()), ends);
         let follow = async {
@@ -180,7 +180,8 @@ mod tests {
         drop(seen.expect("it lives"));
     }
 
-    fn connector() -> (Connector, ConnectorHandle) {
+    /// A connector that is disabled, and reaches nobody when it is not.
+    pub(crate) fn resting() -> (Connector, ConnectorHandle) {
         let host = Host::new("vm", "00000000-0000-4000-8000-000000000000");
         let dialer = Dialer::new(Tls::none().expect("TLS"));
         let mut config = ConnectorConfig::new("http://127.0.0.1:9", host, dialer);

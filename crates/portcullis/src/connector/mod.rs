@@ -20,6 +20,8 @@ mod measure;
 mod plan;
 
 pub(crate) use self::alone::Alone;
+#[cfg(test)]
+pub(crate) use self::beside::tests::resting;
 pub(crate) use self::beside::{Beside, Followed};
 pub(crate) use self::credentials::CredentialPlan;
 pub(crate) use self::measure::{Measured, describe};

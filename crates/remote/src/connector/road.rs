@@ -13,7 +13,7 @@ use portcullis_boundary::RefusalKind;
 use portcullis_boundary::clock::Timestamp;
 use portcullis_client::connect::{Bounds, Handshake, Stream as Connection, Switched, Upgraded};
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
 use tokio_tungstenite::tungstenite::{Error, Message as Frame};
 
 use super::bearer::bearer;
@@ -23,6 +23,7 @@ use super::exchange::Door;
 use super::guests::Guests;
 use super::machine::{Cause, Failure, Loss};
 use super::relay_url::RelayUrl;
+use crate::socket;
 use crate::wire::{MAX_FRAME, Version};
 
 /// An open road.
@@ -72,9 +73,7 @@ impl Road {
             let text = format!("the relay at `{url}` does not speak WebSocket: {why}");
             Failure::new(Cause::Garbage, text)
         })?;
-        let limits = WebSocketConfig::default()
-            .max_message_size(Some(MAX_FRAME))
-            .max_frame_size(Some(MAX_FRAME));
+        let limits = socket::config(MAX_FRAME);
         let early = early.to_vec();
         Ok(Self {
             socket: WebSocketStream::from_partially_read(stream, early, Role::Client, Some(limits))

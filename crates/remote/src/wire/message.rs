@@ -1,18 +1,17 @@
 //! What envelopes carry.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::Deserializer as _;
+use serde::de::{Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::wire::WireError;
 
 /// A JSON object, byte for byte as it was said. Clones share it.
 #[derive(Clone)]
-pub struct Message(Arc<RawValue>);
+pub struct Message(Arc<str>);
 
 impl Message {
     /// The message that `text` is, without the space around it.
@@ -21,40 +20,61 @@ impl Message {
     ///
     /// [`WireError::Message`] when it is no JSON object.
     pub fn parse(text: &str) -> Result<Self, WireError> {
-        let raw: Box<RawValue> = serde_json::from_str(text).map_err(|_| WireError::Message)?;
+        let raw: &RawValue = serde_json::from_str(text).map_err(|_| WireError::Message)?;
         Self::of(raw)
     }
 
-    pub(super) fn of(raw: impl Into<Arc<RawValue>>) -> Result<Self, WireError> {
-        let raw = raw.into();
+    pub(super) fn of(raw: &RawValue) -> Result<Self, WireError> {
         if !raw.get().starts_with('{') {
             return Err(WireError::Message);
         }
-        Ok(Self(raw))
+        Ok(Self(raw.get().into()))
     }
 
     /// Its text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        self.0.get()
+        &self.0
     }
 
     /// Whether it is the request with which a virtual client begins.
     #[must_use]
     pub fn is_initialize(&self) -> bool {
-        #[derive(Deserialize)]
-        struct Request<'a> {
-            #[serde(borrow)]
-            method: Cow<'a, str>,
-            #[serde(rename = "id")]
-            _id: IgnoredAny,
-        }
-        let request = serde_json::from_str::<Request<'_>>(self.as_str());
-        request.is_ok_and(|request| request.method == "initialize")
+        let mut members = serde_json::Deserializer::from_str(&self.0);
+        members.deserialize_map(Initialize).unwrap_or(false)
+    }
+}
+
+/// Looks for what makes an `initialize`. Another method ends the look, mostly before what is long.
+struct Initialize;
+
+impl<'de> Visitor<'de> for Initialize {
+    type Value = bool;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a message")
     }
 
-    pub(super) fn raw(&self) -> &RawValue {
-        &self.0
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<bool, A::Error> {
+        let (mut has_method, mut has_id) = (false, false);
+        while let Some(name) = members.next_key::<String>()? {
+            let seen = match name.as_str() {
+                "method" if members.next_value::<String>()? == "initialize" => &mut has_method,
+                "method" => return Ok(false),
+                "id" => {
+                    members.next_value::<IgnoredAny>()?;
+                    &mut has_id
+                }
+                _ => {
+                    members.next_value::<IgnoredAny>()?;
+                    continue;
+                }
+            };
+            if std::mem::replace(seen, true) {
+                return Err(A::Error::custom("a member twice"));
+            }
+        }
+        Ok(has_method && has_id)
     }
 }
 
@@ -96,6 +116,9 @@ mod tests {
         ));
         assert!(!is_initialize(r#"{"method":"initialize"}"#));
         assert!(!is_initialize(r#"{"method":"initialized","id":1}"#));
+        assert!(!is_initialize(
+            r#"{"method":"initialize","method":"initialize","id":1}"#
+        ));
         assert!(!is_initialize(
             r#"{"id":1,"result":{"method":"initialize"}}"#
         ));

@@ -12,6 +12,7 @@ use portcullis_boundary::revocation::RevocationSet;
 use portcullis_boundary::{Credential, Peer, Rejection, Verifier};
 use portcullis_gateway::config::{GateConfig, Room, Timeouts};
 use portcullis_gateway::{Services, StartOptions};
+use portcullis_remote::connector::Connector;
 use portcullis_remote::relay::exchange::LocalExchange;
 use portcullis_verifiers::{ApiKeys, CapabilityTokens};
 use serde_json::{Value, json};
@@ -19,6 +20,7 @@ use tokio::runtime::Handle;
 
 use super::*;
 use crate::config::{ADMIN_SCOPE, BusPlan, LedgerPlan, admin_policy};
+use crate::connector::resting;
 use crate::remote::RelayPlan;
 use crate::state::LedgerKeys;
 
@@ -31,6 +33,8 @@ struct Tested {
     keys: ApiKeys<LedgerKeys>,
     state: Arc<State>,
     gate: Arc<Gate>,
+    /// Who is asked for orders must live.
+    _connector: Connector,
 }
 
 impl Tested {
@@ -79,19 +83,21 @@ impl Tested {
             Arc::new(LocalExchange::new()),
         );
         opened.expect("a relay");
+        let (connector, handle) = resting();
         let api = Api::new(
             policy,
             Arc::clone(&state),
             Arc::clone(&gate),
             tickets,
             remote,
-            None,
+            Some(handle),
         );
         Self {
             router: api.routes(),
             keys: ApiKeys::new("keys", keys).remember_for(Duration::ZERO),
             state,
             gate,
+            _connector: connector,
         }
     }
 

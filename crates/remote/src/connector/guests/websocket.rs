@@ -7,12 +7,13 @@ use http::header::AUTHORIZATION;
 use portcullis_client::Address;
 use portcullis_client::connect::{Bounds, Dialer, Handshake, Stream, Switched, Upgraded};
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::protocol::Role;
 use tokio_tungstenite::tungstenite::{Error, Message as Frame};
 
 use super::upstream::UpstreamError;
 use crate::connector::bearer::bearer;
 use crate::connector::config::GuestLimits;
+use crate::socket::config;
 use crate::wire::Message;
 
 type Socket = WebSocketStream<Stream>;
@@ -46,10 +47,7 @@ pub(super) async fn open(
         Upgraded::Answered(answer) => return Err(bad(&format!("it answers {}", answer.status))),
     };
     handshake.check(&headers).map_err(bad)?;
-    let config = WebSocketConfig::default()
-        .read_buffer_size(READ_BUFFER)
-        .max_message_size(Some(limits.message))
-        .max_frame_size(Some(limits.message));
+    let config = config(limits.message);
     let early = early.to_vec();
     let socket =
         WebSocketStream::from_partially_read(stream, early, Role::Client, Some(config)).await;
@@ -99,6 +97,3 @@ impl From<Error> for UpstreamError {
         }
     }
 }
-
-/// Each guest has one of its own, and most rest; a larger message grows it.
-const READ_BUFFER: usize = 32 * 1024;

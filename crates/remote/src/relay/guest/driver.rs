@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::CapacityError;
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
 use tokio_tungstenite::tungstenite::{Error, Message as Frame};
 
 use super::Ticket;
@@ -21,6 +21,7 @@ use crate::relay::Inner;
 use crate::relay::exchange::{Board, Coming, Unreached};
 use crate::relay::link::{Down, Link, Unread};
 use crate::relay::service::{Socket, Upgrade};
+use crate::socket::config;
 use crate::wire::relay::{Client, Fate, Said};
 use crate::wire::{ClientEnvelope, Key, Message, Unsendable};
 
@@ -51,9 +52,7 @@ pub(in crate::relay) async fn drive(start: Start) {
         return;
     };
     let (relay, mut ticket) = (start.relay, start.ticket);
-    let mut config = WebSocketConfig::default();
-    config.max_message_size = Some(relay.settings.guest_message);
-    config.max_frame_size = Some(relay.settings.guest_message);
+    let config = config(relay.settings.guest_message);
     let socket = WebSocketStream::from_raw_socket(socket, Role::Server, Some(config)).await;
     let (mut sink, stream) = socket.split();
     let (tell, told) = mpsc::channel(TOLD);

@@ -8,13 +8,14 @@ use portcullis_boundary::RefusalKind;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
 use tokio_tungstenite::tungstenite::{Error, Message as Frame};
 
 use super::ports::{End, Road};
 use super::roads::Seat;
 use crate::relay::Inner;
 use crate::relay::service::Socket;
+use crate::socket::config;
 use crate::wire::{ClientEnvelope, ClientEvent, MAX_FRAME};
 
 /// What a road's task is made of.
@@ -35,9 +36,7 @@ pub(in crate::relay) async fn drive(start: Start) {
         said,
         socket,
     } = start;
-    let mut config = WebSocketConfig::default();
-    config.max_message_size = Some(MAX_FRAME);
-    config.max_frame_size = Some(MAX_FRAME);
+    let config = config(MAX_FRAME);
     let socket = WebSocketStream::from_raw_socket(socket, Role::Server, Some(config)).await;
     let (mut sink, stream) = socket.split();
     let settings = &relay.settings;

@@ -62,7 +62,7 @@ impl<'a> Read<'a> {
 
     pub(super) fn message(&self) -> Result<Message, WireError> {
         let raw = self.message.ok_or(WireError::Malformed)?;
-        Message::of(raw.to_owned())
+        Message::of(raw)
     }
 
     pub(super) fn segment_id(&self) -> Result<Option<u32>, WireError> {
@@ -110,8 +110,16 @@ pub(super) struct Write<'a> {
     message_size_bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     message_chunk_base64: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    message: Option<&'a RawValue>,
+    #[serde(skip)]
+    last: Option<Last<'a>>,
+}
+
+/// What may be long, and needs no look at each of its bytes.
+enum Last<'a> {
+    /// It is JSON already.
+    Message(&'a str),
+    /// A text in which JSON escapes nothing.
+    Plain(&'a str),
 }
 
 impl<'a> Write<'a> {
@@ -127,19 +135,23 @@ impl<'a> Write<'a> {
             segment_count: None,
             message_size_bytes: None,
             message_chunk_base64: None,
-            message: None,
+            last: None,
         }
     }
 
     pub(super) fn message(&mut self, message: &'a Message) {
-        self.message = Some(message.raw());
+        self.last = Some(Last::Message(message.as_str()));
     }
 
     pub(super) fn chunk(&mut self, chunk: &'a Chunk) {
         self.segment_id = Some(chunk.segment_id());
         self.segment_count = Some(chunk.segment_count());
         self.message_size_bytes = Some(chunk.message_bytes());
-        self.message_chunk_base64 = Some(chunk.data());
+        if is_plain(chunk.data()) {
+            self.last = Some(Last::Plain(chunk.data()));
+        } else {
+            self.message_chunk_base64 = Some(chunk.data());
+        }
     }
 
     pub(super) const fn segment(&mut self, segment_id: Option<u32>) {
@@ -151,6 +163,23 @@ impl<'a> Write<'a> {
     }
 
     pub(super) fn text(&self) -> String {
-        serde_json::to_string(self).expect("strings and numbers make JSON")
+        let mut text = serde_json::to_string(self).expect("strings and numbers make JSON");
+        let (before, last, after) = match self.last {
+            None => return text,
+            Some(Last::Message(message)) => (r#","message":"#, message, "}"),
+            Some(Last::Plain(data)) => (r#","message_chunk_base64":""#, data, "\"}"),
+        };
+        text.truncate(text.len() - 1);
+        text.reserve_exact(before.len() + last.len() + after.len());
+        text.extend([before, last, after]);
+        text
     }
+}
+
+/// Whether JSON escapes nothing in `text`. Without an early end, so that many bytes are looked at together.
+fn is_plain(text: &str) -> bool {
+    let needs_escape = |byte: u8| byte < b' ' || byte == b'"' || byte == b'\\';
+    !text
+        .bytes()
+        .fold(false, |found, byte| found | needs_escape(byte))
 }
