@@ -426,7 +426,7 @@ def test_a_relay_is_reached_over_tls_when_its_authority_is_named_and_its_certifi
     with Backend(tls=certs) as backend:
         unknown = host(backend, "--token-file", token)
         status = unknown.wait(kind="relay_down")
-        assert "invalid peer certificate: UnknownIssuer" in status["problem"]["text"]
+        assert "its certificate is of no authority that is trusted here (UnknownIssuer)" in status["problem"]["text"]
         unknown.ends_at_once()
         known = host(backend, "--token-file", token, "--tls-ca", certs.ca)
         backend.road()
