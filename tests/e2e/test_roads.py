@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
+import threading
 
 import pytest
 
-from support import relay, table, tokens
+from support import host as connector
+from support import node, numbered, relay, table, tokens
+from support.browser import closed, event, socket, sockets
 from support.operators import portcullis
-from support.relay import ADA, NAME, enter, hosts, pair, serving, told
+from support.process import eventually
+from support.raw import ask, request, upgrade
+from support.relay import ADA, NAME, enrol, enter, hosts, pair, serving, told
 from support.remote import Guest, Host, Model, Network
 
 # A file does not go away, and gates that share one have no bus.
@@ -153,3 +159,215 @@ def test_a_subject_that_is_revoked_at_the_gate_of_the_road_loses_its_guest_at_th
     portcullis(near, "revoke", "add", "subject", "ada")
     assert guest.end() == table.close_of("revoked")
     assert [host["state"] for host in hosts(near)] == ["open"], "roads rest on server tokens"
+
+
+# `portcullis connect` -------------------------------------------------------------------------------------------------
+
+ASKS = [json.dumps({"id": n, "method": method}) for n, method in enumerate(["initialize", "hello"])]
+ANSWERS = [{"id": 0, "result": {"asked": "initialize"}}, {"id": 1, "result": {"asked": "hello"}}]
+
+
+@pytest.fixture
+def file(tmp_path):
+    return {"ledger": {"url": f"sqlite:{tmp_path / 'ledger.db'}"}}
+
+
+@pytest.fixture
+def upstream(cleanup):
+    upstream = numbered.Upstream()
+    cleanup.callback(upstream.close)
+    return upstream
+
+
+@pytest.fixture
+def credential(tmp_path):
+    """Ada's, in the file where the connector reads it."""
+    file = tmp_path / "relay-token"
+    connector.put(file, tokens.make(sub="ada", exp=3600))
+    return file
+
+
+@pytest.fixture
+def connect(cleanup, tmp_path, credential):
+    """Starts `portcullis connect` before an upstream, and waits until it is connected through `port`."""
+
+    def start(port: int, upstream: str) -> connector.Host:
+        flags = ["--upstream", upstream, "--token-file", credential]
+        started = cleanup.enter_context(connector.Host(f"http://127.0.0.1:{port}/backend-api", *flags, state=tmp_path / "state"))
+        started.wait(20, phase="connected", problem=None)
+        return started
+
+    return start
+
+
+def answers(events: list[dict]) -> list[dict]:
+    return [json.loads(told["text"]) for told in events if told["event"] == "message"]
+
+
+@pytest.mark.parametrize("kind", ["a WebSocket", "a process"])
+def test_guests_of_every_kind_reach_what_stands_behind_the_connector(gate, config, file, connect, browser, upstream, tmp_path, kind):
+    door = gate(config(file, "vm", carriers=["header", "subprotocol", "ticket"], origin=[browser.pages]))
+    script = tmp_path / "talks.py"
+    script.write_text(numbered.TALKS)
+    machine = connect(door.port, upstream.url if kind == "a WebSocket" else f"stdio:exec {sys.executable} {script}")
+    guest = enter(door, "vm")
+    assert guest.ask("initialize", {}) == {"asked": "initialize"}
+
+    token = tokens.make(sub="ada")
+    seen = node.connect(door.ws("/host/vm"), headers={"Authorization": f"Bearer {token}"}, send=ASKS, until=2)
+    assert answers(seen) == ANSWERS and event(seen, "close")["code"] == 1000
+    page = [("Authorization", f"Bearer {token}"), ("Origin", browser.pages)]
+    ticket = json.loads(ask(door.port, request("POST", "/.portcullis/ticket?route=/host/vm", page, host=door.authority)).body)["ticket"]
+    [[by_protocol, by_ticket]] = browser.visit(browser.pages, sockets(
+        socket(door.ws("/host/vm"), [tokens.own(token), "chat.v1"], send=ASKS, until=2),
+        socket(door.ws(f"/host/vm?ticket={ticket}"), send=ASKS, until=2),
+    ))
+    for events in (by_protocol, by_ticket):
+        assert answers(events) == ANSWERS and closed(events)[0] == 1000
+    assert event(by_protocol, "open")["protocol"] == "chat.v1"
+
+    # They have left, and Python is still there.
+    machine.wait(guests=1)
+    shown, = hosts(door)
+    assert (shown["name"], shown["account"], shown["state"], shown["road"]["guests"]) == ("vm", ADA, "open", 1)
+    assert shown["id"] == machine.status()["server_id"]
+    assert "portcullis_remote_guests 1" in door.metrics() and "portcullis_connector_guests 1" in machine.metrics()
+    assert guest.ask("hello", {}) == {"asked": "hello"}
+    machine.ends_at_once()
+    assert eventually(lambda: hosts(door)[0]["state"] == "away", what="a host that is away")
+
+
+@pytest.mark.timeout(180)
+def test_a_thousand_messages_each_way_come_once_and_in_order_over_a_road_that_drops(gate, config, file, connect, network, upstream):
+    door = gate(config(file, "vm"))
+    line = network(door.port)
+    machine = connect(line.port, upstream.url)
+    guest = enter(door, "vm")
+    guest.ask("initialize", {})
+    heard: list[int] = []
+
+    def listen() -> None:
+        while len(heard) < LAST:
+            heard.append(guest.hear()["params"]["n"])
+
+    listening = threading.Thread(target=listen, daemon=True)
+    answering = threading.Thread(target=numbered.tell, args=(upstream.say, heard, LAST, line.cut, CUTS), daemon=True)
+    listening.start()
+    answering.start()
+    numbered.tell(guest.say, upstream.heard, LAST, line.cut, CUTS)
+    answering.join(60)
+    listening.join(60)
+    eventually(lambda: len(upstream.heard) >= LAST, 60, what="the last number at the upstream")
+    assert heard == upstream.heard == list(range(1, LAST + 1))
+    # What follows belongs to nothing of that.
+    assert guest.ask("still there?", {}) == {"asked": "still there?"}
+    assert upstream.asked == ["initialize", "still there?"] and len(upstream.guests) == 1
+    status = machine.status()
+    assert status["roads"] > CUTS, "it dropped less often than was meant"
+    assert hosts(door)[0]["last_road"]["reason"]
+    assert f"portcullis_remote_roads_opened_total {status['roads']}" in door.metrics()
+    assert f"portcullis_connector_roads_total {status['roads']}" in machine.metrics()
+
+
+LAST, CUTS = 1000, 2
+
+
+def test_the_connector_comes_back_to_a_gate_that_was_restarted_as_the_host_that_it_was(gate, config, file, connect, network, upstream):
+    whole = config(file, "vm")
+    first = gate(whole)
+    line = network(first.port)
+    machine = connect(line.port, upstream.url)
+    shown = serving(first)
+    guest = enter(first, "vm")
+    guest.ask("initialize", {})
+    first.drain()
+    assert guest.end() == table.close_of("draining")
+    assert first.process.wait(20) == 0
+    machine.wait(20, phase="errored", kind="relay_down")
+    second = gate(whole)
+    line.far = second.port
+    assert serving(second)["id"] == shown["id"]
+    machine.wait(phase="connected", problem=None, server_id=shown["id"])
+    assert enter(second, "vm").ask("initialize", {}) == {"asked": "initialize"}
+    second.process.kill()
+    third = gate(whole)
+    line.far = third.port
+    assert serving(third)["id"] == shown["id"]
+    assert enter(third, "vm").ask("initialize", {}) == {"asked": "initialize"}
+
+
+def test_a_credential_that_expired_is_told_and_its_successor_is_taken_from_the_file(gate, config, file, connect, network, upstream, credential):
+    # So that the relay wants to see the account's credential whenever the host dials.
+    door = gate(config(file, "vm", relay={"token_life": "1m"}))
+    line = network(door.port)
+    connector.put(credential, tokens.make(sub="ada", exp=4))
+    machine = connect(line.port, upstream.url)
+    shown = serving(door)
+    guest = enter(door, "vm")
+    guest.ask("initialize", {})
+    eventually(lambda: not door_takes(door, credential), what="the end of the credential")
+    line.cut()
+    status = machine.wait(20, kind="expired", state="waiting_for_credential")
+    assert "the relay says that the credential has expired" in status["problem"]["text"] and status["problem"]["mend"]
+    assert machine.ready() == 503
+    connector.put(credential, tokens.make(sub="ada", exp=600))
+    machine.wait(5, phase="connected", problem=None, server_id=shown["id"])
+    # The guest has waited for it.
+    assert guest.ask("hello", {}) == {"asked": "hello"}
+
+
+def door_takes(door, credential) -> bool:
+    headers = [("Authorization", f"Bearer {credential.read_text()}")]
+    return door.check("/host/vm", headers)["admitted"]
+
+
+def test_a_host_that_is_forgotten_enrols_anew_and_one_that_is_revoked_says_so_and_waits(gate, config, file, connect, upstream):
+    door = gate(config(file, "vm"))
+    machine = connect(door.port, upstream.url)
+    first = serving(door)
+    guest = enter(door, "vm")
+    guest.ask("initialize", {})
+    portcullis(door, "hosts", "rm", first["id"])
+    assert guest.end() == table.close_of("resource_unknown")
+    second = serving(door, but=first["id"])
+    machine.wait(phase="connected", problem=None, server_id=second["id"])
+    assert [host["name"] for host in hosts(door)] == ["vm"]
+
+    guest = enter(door, "vm")
+    guest.ask("initialize", {})
+    portcullis(door, "hosts", "revoke", second["id"])
+    assert guest.end() == table.close_of("resource_unknown")
+    status = machine.wait(20, kind="revoked")
+    assert "revoked" in status["problem"]["text"], status
+    assert [host["state"] for host in hosts(door)] == ["revoked"]
+    assert 'portcullis_connector_problem{kind="revoked"' in machine.metrics()
+    assert machine.ready() == 503
+
+    # Once it is forgotten, it may come again.
+    portcullis(door, "hosts", "rm", second["id"])
+    third = eventually(lambda: serving(door), 60)
+    machine.wait(phase="connected", problem=None, server_id=third["id"])
+
+
+# Refused guests -------------------------------------------------------------------------------------------------------
+
+
+def test_script_sees_the_code_and_the_reason_with_which_a_guest_is_refused(gate, config, file, browser):
+    door = gate(config(file, "box", "nowhere", relay={"away": "1s"}, remote={"account": ADA},
+                       carriers=["header", "subprotocol"], origin=[browser.pages]))
+    enrol(door)
+    orders = {
+        "resource_unknown": ("/host/nowhere", "ada"),
+        "not_owner": ("/host/box", "bob"),
+        "upstream_unreachable": ("/host/box", "ada"),
+    }
+    [seen] = browser.visit(browser.pages, sockets(
+        *(socket(door.ws(path), [tokens.own(tokens.make(sub=who)), "chat.v1"]) for path, who in orders.values())))
+    got = {code: closed(events) for code, events in zip(orders, seen)}
+    assert got == {code: table.close_of(code) for code in orders}
+    for code in ("resource_unknown", "not_owner"):
+        told = door.wait_decision(message="refused", refusal=code, route=f"guests of {orders[code][0].rsplit('/', 1)[1]}")
+        assert (told["subject"], told["carrier"], told["close_code"]) == (orders[code][1], "subprotocol", table.TABLE[code].close)
+    # Without an origin it is a response, as at the door.
+    answer = ask(door.port, upgrade("/host/box", [("Authorization", f"Bearer {tokens.make(sub='bob')}")], host=door.authority))
+    table.assert_denied(answer, "not_owner")
