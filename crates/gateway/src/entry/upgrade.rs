@@ -270,8 +270,8 @@ async fn shake_hands(
 fn unreached(error: HandshakeError, credential_is_ours: bool) -> Unreached {
     let kind = match error {
         HandshakeError::Refused(mut response) => {
-            // What a service of this program says in the gate's own words is told as they are, to each client
-            // in its way: script could not read it of a response.
+            // What a service of this program says in the gate's own words is told by the gate, to
+            // each client in its way: script could not read it in a response.
             if let Some(refusal) = response.extensions_mut().remove() {
                 return Unreached::Failed(refusal);
             }
