@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import json
-import socket
-import subprocess
 
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from support import configs, tokens
-from support.gate import binary
-from support.process import clean_env, eventually
-from support.raw import ask, request, upgrade
-from support.remote import Guest, Host, Model, Network
+from support import configs, relay, tokens
+from support.operators import portcullis
+from support.process import eventually
+from support.raw import ask, upgrade
+from support.relay import ADA, CONTROL, NAME, enrol, enter, hosts, pair, post, serving, told
+from support.remote import Host, Model, Network
 
-OPERATOR = f"operator-{tokens.MARK}-token"
-ADA = f"{tokens.ISSUER}#ada"
-CONTROL = "/backend-api/wham/remote/control"
-NAME = socket.gethostname()
 UNKNOWN = b'{"detail":"Remote app server not found"}'
 
 
@@ -37,31 +32,8 @@ def model(cleanup):
 
 
 @pytest.fixture
-def config(files, tmp_path):
-    """A gate where hosts dial, whose guests come in at `/host/NAME`."""
-    operators = tmp_path / "operators.txt"
-    operators.write_text(f"olga:{OPERATOR}\n")
-    operators.chmod(0o600)
-
-    def make(memory: dict, *names: str, port: int = 0, relay: dict | None = None, **guests) -> dict:
-        dialled = {"name": "hosts", "path": "/backend-api/*", "upstream": "relay", "verifiers": ["jwt"], "relay": relay or {}}
-        doors = [
-            {"name": f"guests of {name}", "path": f"/host/{name}", "upstream": f"remote:{name}", "verifiers": ["jwt"], **guests}
-            for name in names
-        ]
-        return {
-            "listener": [{"url": f"ws://127.0.0.1:{port}"}],
-            "verifier": {
-                "jwt": {"kind": "hmac-jwt", "secret_files": [files["secret"]], "issuer": tokens.ISSUER, "audience": tokens.AUDIENCE},
-                "operators": {"kind": "capability-token", "tokens_file": operators, "scopes": ["portcullis:admin"]},
-            },
-            "route": [dialled, *doors],
-            "admin": {"listen": "127.0.0.1:0", "verifiers": ["operators"]},
-            "limits": {"failed_handshakes": "1000000/m", "handshakes": "1000000/m"},
-            **memory,
-        }
-
-    return make
+def config(files):
+    return lambda memory, *names, **settings: relay.config(files, memory, *names, **settings)
 
 
 @pytest.fixture
@@ -77,61 +49,12 @@ def host(cleanup, tmp_path, model):
     return start
 
 
-def portcullis(door, *argv: str, code: int = 0) -> str:
-    env = {"PORTCULLIS_ADMIN": door.admin_url, "PORTCULLIS_ADMIN_TOKEN": OPERATOR}
-    ran = subprocess.run([binary(), *argv], env=clean_env(env), capture_output=True, text=True, timeout=30)
-    assert ran.returncode == code, (argv, ran.stdout, ran.stderr)
-    return ran.stdout
-
-
-def hosts(door) -> list[dict]:
-    return json.loads(portcullis(door, "hosts", "ls", "--json"))
-
-
-def serving(door, but: str = "") -> dict:
-    """Waits for a host, another one than `but`, whose road is open."""
-
-    def found():
-        return next((host for host in hosts(door) if host["state"] == "open" and host["id"] != but), None)
-
-    return eventually(found, 60, every=0.1, what="an open road")
-
-
-def told(door, message: str, after: int = 0, **fields) -> dict:
-    """Waits for a line of the relay."""
-
-    def fits(record: dict) -> bool:
-        found = record.get("fields", {})
-        begins = found.get("message", "").startswith(message)
-        return record.get("target") == "portcullis::remote" and begins and all(found.get(k) == v for k, v in fields.items())
-
-    return door.wait_record(fits, 60, message, after)["fields"]
-
-
-def enter(door, name: str = NAME, account: str = "ada") -> Guest:
-    return Guest(door.ws(f"/host/{name}"), tokens.make(sub=account))
-
-
 def refused(door, account: str) -> tuple[int, str]:
     """The status and the code with which a guest is refused."""
     with pytest.raises(InvalidStatus) as caught:
         enter(door, account=account)
     response = caught.value.response
     return response.status_code, json.loads(response.body)["code"]
-
-
-def post(door, path: str, token: str, body: dict, headers=()):
-    data = json.dumps(body).encode()
-    lines = [("Authorization", f"Bearer {token}"), ("Content-Type", "application/json"), ("Content-Length", str(len(data))), *headers]
-    return ask(door.port, request("POST", f"{CONTROL}/{path}", lines, host=door.authority, body=data))
-
-
-def enrol(door, account: str = "ada", name: str = "box", installation: str = "i1") -> dict:
-    """Enrols a machine that is played by hand."""
-    body = {"name": name, "os": "linux", "arch": "x86_64", "app_server_version": "1", "installation_id": installation}
-    answer = post(door, "server/enroll", tokens.make(sub=account), body)
-    assert answer.status == 200, answer.text
-    return json.loads(answer.body)
 
 
 def dial(door, enrolled: dict, token: str | None = None, headers=()):
@@ -248,13 +171,11 @@ def test_a_foreign_account_is_refused_until_it_is_paired_and_cut_when_it_is_unpa
     assert refused(door, "bob") == (403, "not_owner")
     guest = enter(door)
     guest.begin()
-    paired = guest.ask("remoteControl/pairing/start", {"manualCode": True})
-    claimed = post(door, "pair/claim", tokens.make(sub="bob"), {"manual_pairing_code": paired["manualPairingCode"], "display_name": "Bob's phone"})
-    assert claimed.status == 200, claimed.text
+    pair(door, guest, "bob")
     bob = enter(door, account="bob")
     bob.begin()
     device, = json.loads(portcullis(door, "hosts", "devices", shown["id"], "--json"))
-    assert (device["account"], device["display_name"]) == (f"{tokens.ISSUER}#bob", "Bob's phone")
+    assert (device["account"], device["display_name"]) == (f"{tokens.ISSUER}#bob", "bob's phone")
     portcullis(door, "hosts", "unpair", shown["id"], device["id"])
     assert bob.end() == (4003, "not_owner")
     assert refused(door, "bob") == (403, "not_owner")

@@ -450,6 +450,24 @@ async fn a_gate_that_drains_tells_hosts_and_guests_to_come_back() {
 }
 
 #[tokio::test]
+async fn a_gate_that_drains_tells_hosts_first_that_guests_are_gone() {
+    let server = Server::default().start().await;
+    let host = TestHost::enrol(server.address, "ada", "vm").await;
+    let mut road = host.dial().await;
+    let mut process = Process::new(Version::V3);
+    let mut guest = TestGuest::enter(server.address, "ada", "vm").await;
+    tokio::select! {
+        () = guest.initialize() => {}
+        () = process.serve(&mut road) => panic!("the road has ended"),
+    }
+    server.draining.cancel();
+    within(process.go_on(&mut road)).await;
+    assert_eq!(process.closed, process.clients);
+    assert_eq!(process.closed.len(), 1);
+    assert_eq!(guest.end().await, (1012, "draining".into()));
+}
+
+#[tokio::test]
 async fn a_guest_reaches_hosts_of_its_own_and_those_to_which_it_was_paired() {
     let server = Server {
         whose: Whose::Accounts("ada".into()),

@@ -84,6 +84,8 @@ pub(in crate::relay) struct Road {
     max_guests: usize,
     state: Mutex<State>,
     acks_due: Notify,
+    /// Told whenever the last guest has left.
+    empty: Notify,
     end: OnceLock<End>,
     ended: CancellationToken,
 }
@@ -134,6 +136,7 @@ impl Road {
             max_guests: new.max_guests,
             state: Mutex::new(state),
             acks_due: Notify::new(),
+            empty: Notify::new(),
             end: OnceLock::new(),
             ended: CancellationToken::new(),
         };
@@ -269,6 +272,13 @@ impl Road {
         Key::new(PROBER, stream).expect("short ids")
     }
 
+    /// Waits until there is no guest. For one who waits. Cancel-safe.
+    pub(super) async fn left(&self) {
+        while !self.lock().ports.is_empty() {
+            self.empty.notified().await;
+        }
+    }
+
     pub(super) fn is_settled(&self) -> bool {
         self.lock().is_settled
     }
@@ -398,6 +408,9 @@ impl Drop for Seated {
         let own = state.ports.get(&self.key).map(|port| port.number);
         if own == Some(self.number) {
             state.ports.remove(&self.key);
+        }
+        if state.ports.is_empty() {
+            road.empty.notify_one();
         }
     }
 }
