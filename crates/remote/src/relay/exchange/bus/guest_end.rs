@@ -16,7 +16,7 @@ use super::{Ear, Heard};
 use crate::relay::exchange::{Asked, Coming, Unreached};
 use crate::relay::link::{Down, Link, RoadAge, Unread};
 use crate::relay::secret;
-use crate::wire::{ClientEnvelope, Key, ServerEnvelope, ServerEvent};
+use crate::wire::{ClientEnvelope, Key, ServerEnvelope};
 
 /// Asks for a link of `guest` to the road of `host`.
 pub(super) fn reach(
@@ -201,12 +201,8 @@ fn read(word: Word, key: &Key, unread: &Unread) -> Result<Down, Broken> {
     if envelope.key != *key {
         return Err(Broken::Malformed);
     }
-    let counted = match envelope.event {
-        ServerEvent::Chunk(_) => unread.add_part(text.len()),
-        ServerEvent::Message(_) | ServerEvent::Pong(_) | ServerEvent::Ack => unread.add(text.len()),
-    };
-    Ok(match counted {
-        Some(counted) => Down::Envelope(Box::new(envelope), counted),
+    Ok(match unread.add_event(&envelope.event, text.len()) {
+        Some(waiting) => Down::Envelope(Box::new(envelope), waiting),
         None => Down::Slow,
     })
 }
