@@ -1,10 +1,12 @@
 //! Gates that share a bus.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
+use portcullis_remote::relay::exchange::bus::BusSettings;
 use portcullis_remote::relay::exchange::{Asked, Coming, LocalExchange};
 use portcullis_remote::relay::{Board, Down, Exchange, Link, Notice, Unreached};
 use portcullis_remote::wire::{ClientEnvelope, ClientEvent, Key, ServerEvent, Version};
@@ -183,6 +185,99 @@ async fn a_revocation_that_was_told_while_the_bus_was_away_is_caught_up() {
     bus.set_away(false);
     assert_eq!(road.end().await, (4004, "revoked".into()));
     drop(guest);
+}
+
+#[tokio::test]
+async fn a_device_that_was_taken_back_while_the_bus_was_away_is_caught_up() {
+    for is_paired_anew in [false, true] {
+        let bus = TestBus::default();
+        let [near, far] = Gates::over(&bus).start().await;
+        let host = enrol(&near).await;
+        let device = host.pair("bob").await;
+        let mut bob = TestGuest::enter(far.address, "bob", "vm").await;
+        let own = TestGuest::enter(far.address, "ada", "vm").await;
+        bus.set_away(true);
+        let removed = near.relay.remove_device(&host.server_id, &device).await;
+        assert_eq!(removed, Ok(true));
+        if is_paired_anew {
+            assert_ne!(host.pair("bob").await, device);
+        }
+        bus.set_away(false);
+        assert_eq!(bob.end().await, (4003, "not_owner".into()));
+        assert_eq!(far.relay.guests().len(), 1, "its host's owner stays");
+        drop(own);
+    }
+}
+
+#[tokio::test]
+async fn a_device_that_was_taken_back_in_a_word_that_was_lost_is_caught_up() {
+    let bus = TestBus::default();
+    let [near, far] = Gates::over(&bus).start().await;
+    let host = enrol(&near).await;
+    let device = host.pair("bob").await;
+    let mut bob = TestGuest::enter(far.address, "bob", "vm").await;
+    // It loses every word, and says that it lost something.
+    bus.set_manner(Manner::Bad(1), 1);
+    let removed = near.relay.remove_device(&host.server_id, &device).await;
+    assert_eq!(removed, Ok(true));
+    assert_eq!(bob.end().await, (4003, "not_owner".into()));
+}
+
+#[tokio::test]
+async fn other_gates_are_asked_about_many_hosts_at_once() {
+    let bus = TestBus::default();
+    let [near, far] = Gates::over(&bus).start().await;
+    let (_process, _road) = dial(&near).await;
+    until(|| near.relay.roads().len() == 1).await;
+    let known = near.relay.roads()[0].host.clone();
+    drop(far);
+    let (exchange, _end) = bus.exchange(BusSettings::default());
+    let unknown = (0..999).map(|n| format!("srv_{n:036}").into());
+    let hosts: HashSet<_> = unknown.chain([known.clone()]).collect();
+    let before = bus.calls();
+    let found = within(exchange.roads_elsewhere(1, hosts)).await;
+    assert_eq!(found, HashSet::from([known]));
+    assert_eq!(bus.calls() - before, 5);
+    assert!(
+        within(exchange.roads_elsewhere(1, HashSet::new()))
+            .await
+            .is_empty()
+    );
+    assert_eq!(bus.calls() - before, 5, "nobody is asked about nothing");
+}
+
+/// The word that a road has opened may be lost: they look again now and then.
+#[tokio::test]
+async fn guests_that_wait_for_a_host_ask_other_gates_once_in_three_seconds_each() {
+    let bus = TestBus::default();
+    let exchanges = [(); 2].map(|()| -> (Arc<dyn Exchange>, _) {
+        let (exchange, end) = bus.exchange(BusSettings::default());
+        (Arc::new(exchange), end)
+    });
+    let [near, far] = Gates::with(exchanges).start().await;
+    enrol(&near).await;
+    let mut guests = Vec::new();
+    for _ in 0..100 {
+        guests.push(TestGuest::enter(far.address, "ada", "vm").await);
+    }
+    until(|| bus.calls() >= 100).await;
+    let before = bus.calls();
+    // From here on, time passes when nothing else happens.
+    tokio::time::pause();
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    let asked = bus.calls() - before;
+    assert!((900..=1000).contains(&asked), "{asked}");
+    tokio::time::sleep(Duration::from_secs(25)).await;
+    assert_eq!(far.relay.guests().len(), 100, "they wait for a minute");
+    until(|| far.relay.guests().is_empty()).await;
+    let asked = bus.calls();
+    assert!(asked <= 2100, "{asked}");
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(bus.calls(), asked, "who has left asks no more");
+    tokio::time::resume();
+    for mut guest in guests {
+        assert_eq!(guest.end().await, (4014, "upstream_unreachable".into()));
+    }
 }
 
 #[tokio::test]
@@ -424,8 +519,8 @@ impl Exchange for BoardOnly {
         self.nobody.reach(asker, host, guest)
     }
 
-    fn has_road(&self, asker: u128, host: &str) -> Asked<bool> {
-        self.nobody.has_road(asker, host)
+    fn roads_elsewhere(&self, asker: u128, hosts: HashSet<Box<str>>) -> Asked<HashSet<Box<str>>> {
+        self.nobody.roads_elsewhere(asker, hosts)
     }
 
     fn tell(&self, teller: u128, notice: Notice) {

@@ -3,6 +3,7 @@
 pub mod bus;
 mod local;
 
+use std::collections::HashSet;
 use std::sync::{Arc, Weak};
 
 pub use self::local::LocalExchange;
@@ -107,8 +108,8 @@ pub trait Exchange: Send + Sync {
     /// A link of `guest` to the road of `host`, asked by the relay `asker`.
     fn reach(&self, asker: u128, host: &str, guest: &Coming) -> Asked<Result<Link, Unreached>>;
 
-    /// Whether the road of `host` ends at another gate than `asker`.
-    fn has_road(&self, asker: u128, host: &str) -> Asked<bool>;
+    /// Those of `hosts` whose roads end at other gates than `asker`, as far as these say so in time.
+    fn roads_elsewhere(&self, asker: u128, hosts: HashSet<Box<str>>) -> Asked<HashSet<Box<str>>>;
 
     /// Tells all others than `teller`.
     fn tell(&self, teller: u128, notice: Notice);
