@@ -54,7 +54,7 @@ pub enum Down {
     /// What the host had kept was said again: nothing comes twice from here on.
     Settled(Version),
     /// The host says something. It was acknowledged, and counts in [`Unread`] while it waits.
-    Envelope(Box<ServerEnvelope>, Waiting),
+    Envelope(Box<ServerEnvelope>, Counted),
     /// The guest reads too slowly, and has missed something.
     Slow,
 }
@@ -96,7 +96,7 @@ impl Unread {
     /// Counts `bytes` of what the host says, until the answer is dropped; none when as many as may be wait
     /// already.
     #[must_use]
-    pub fn add_event(&self, event: &ServerEvent, bytes: usize) -> Option<Waiting> {
+    pub fn add_event(&self, event: &ServerEvent, bytes: usize) -> Option<Counted> {
         match event {
             ServerEvent::Chunk(_) => self.count(Whole::No, bytes),
             ServerEvent::Message(_) | ServerEvent::Pong(_) | ServerEvent::Ack => self.add(bytes),
@@ -106,7 +106,7 @@ impl Unread {
     /// The same for a whole message. One counts at most half of what may wait, so that it does not cut its own
     /// guest.
     #[must_use]
-    pub fn add(&self, bytes: usize) -> Option<Waiting> {
+    pub fn add(&self, bytes: usize) -> Option<Counted> {
         self.count(Whole::Yes, bytes.min(self.0.whole.most / 2))
     }
 
@@ -117,13 +117,13 @@ impl Unread {
         whole.bytes.load(Ordering::Relaxed) + parts.bytes.load(Ordering::Relaxed)
     }
 
-    fn count(&self, whole: Whole, bytes: usize) -> Option<Waiting> {
+    fn count(&self, whole: Whole, bytes: usize) -> Option<Counted> {
         let count = self.0.of(whole);
         if count.bytes.load(Ordering::Relaxed) >= count.most {
             return None;
         }
         count.bytes.fetch_add(bytes, Ordering::Relaxed);
-        Some(Waiting {
+        Some(Counted {
             unread: self.clone(),
             whole,
             bytes,
@@ -142,7 +142,7 @@ impl Counts {
 
 /// Bytes that wait for a guest, until this is dropped: passed on, or lost with their road.
 #[derive(Debug)]
-pub struct Waiting {
+pub struct Counted {
     unread: Unread,
     whole: Whole,
     bytes: usize,
@@ -155,7 +155,7 @@ enum Whole {
     No,
 }
 
-impl Drop for Waiting {
+impl Drop for Counted {
     fn drop(&mut self) {
         let count = self.unread.0.of(self.whole);
         count.bytes.fetch_sub(self.bytes, Ordering::Relaxed);

@@ -100,7 +100,8 @@ pub trait Board: Send + Sync {
 /// What a link loses, its guest is told: a link that cannot say everything in order must end, and the guest
 /// goes on where it was, or is told that it cannot. One that loses in silence leaves a hole that the guest
 /// notices only with the next thing that its host says. One that passes a guest's words to another road than
-/// its host's hands them to a stranger. A notice that is lost keeps a revoked road alive until it drops.
+/// its host's hands them to a stranger. A notice that is lost keeps a revoked road alive until it drops. One that
+/// does not know of a road elsewhere lets an enrolment take over the host that has it.
 pub trait Exchange: Send + Sync {
     /// From here on, others may ask `board`, while it lives.
     fn join(&self, board: Weak<dyn Board>);

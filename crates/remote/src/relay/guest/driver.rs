@@ -19,7 +19,7 @@ use super::Ticket;
 use super::finding::{Finding, find};
 use crate::relay::Inner;
 use crate::relay::exchange::{Board, Coming, Unreached};
-use crate::relay::link::{Down, Link, Unread, Waiting};
+use crate::relay::link::{Counted, Down, Link, Unread};
 use crate::relay::service::{Socket, Upgrade};
 use crate::socket::config;
 use crate::wire::relay::{Client, Fate, Said};
@@ -82,12 +82,12 @@ pub(in crate::relay) async fn drive(start: Start) {
 /// Tells a guest what its host says, until there is nothing more to tell.
 async fn telling(
     sink: &mut (impl Sink<Frame, Error = Error> + Unpin),
-    mut told: mpsc::Receiver<(String, Waiting)>,
+    mut told: mpsc::Receiver<(String, Counted)>,
     limit: Duration,
 ) -> Parting {
-    while let Some((text, waiting)) = told.recv().await {
+    while let Some((text, counted)) = told.recv().await {
         let sent = timeout(limit, sink.send(Frame::text(text))).await;
-        drop(waiting);
+        drop(counted);
         match sent {
             Ok(Ok(())) => {}
             Ok(Err(_)) => return Parting::Left,
@@ -114,7 +114,7 @@ struct Guest {
     finding: Option<Finding>,
     away_since: Moment,
     /// None once nothing more is to be told.
-    tell: Option<mpsc::Sender<(String, Waiting)>>,
+    tell: Option<mpsc::Sender<(String, Counted)>>,
     unread: Unread,
 }
 
@@ -123,7 +123,7 @@ impl Guest {
         relay: Arc<Inner>,
         host: Box<str>,
         key: Key,
-        tell: mpsc::Sender<(String, Waiting)>,
+        tell: mpsc::Sender<(String, Counted)>,
     ) -> Self {
         let settings = &relay.settings;
         let unread = relay.unread();
@@ -222,8 +222,8 @@ impl Guest {
                 self.client.settle(version);
                 None
             }
-            Some(Down::Envelope(envelope, waiting)) => {
-                drop(waiting);
+            Some(Down::Envelope(envelope, counted)) => {
+                drop(counted);
                 match self.client.accept(&envelope) {
                     Said::Nothing => None,
                     Said::Gone(loss) => {
@@ -241,13 +241,13 @@ impl Guest {
     fn pass_on(&self, message: &Message) -> Option<Parting> {
         let text = message.as_str().to_owned();
         let slow = Some(Parting::Told(RefusalKind::SlowConsumer));
-        let Some(waiting) = self.unread.add(text.len()) else {
+        let Some(counted) = self.unread.add(text.len()) else {
             return slow;
         };
         match self
             .tell
             .as_ref()
-            .map(|tell| tell.try_send((text, waiting)))
+            .map(|tell| tell.try_send((text, counted)))
         {
             Some(Ok(())) => None,
             Some(Err(_)) | None => slow,

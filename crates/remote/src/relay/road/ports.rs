@@ -356,12 +356,12 @@ impl Port {
         if self.down.capacity() < 2 {
             return false;
         }
-        let Some(waiting) = self.unread.add_event(&envelope.event, bytes) else {
+        let Some(counted) = self.unread.add_event(&envelope.event, bytes) else {
             return false;
         };
         let sent = self
             .down
-            .try_send(Down::Envelope(Box::new(envelope), waiting));
+            .try_send(Down::Envelope(Box::new(envelope), counted));
         // One who has left has no need of it.
         !matches!(sent, Err(mpsc::error::TrySendError::Full(_)))
     }

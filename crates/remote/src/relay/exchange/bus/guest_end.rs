@@ -177,7 +177,7 @@ fn read(word: Word, key: &Key, unread: &Unread) -> Result<Down, Broken> {
         return Err(Broken::Malformed);
     }
     Ok(match unread.add_event(&envelope.event, text.len()) {
-        Some(waiting) => Down::Envelope(Box::new(envelope), waiting),
+        Some(counted) => Down::Envelope(Box::new(envelope), counted),
         None => Down::Slow,
     })
 }

@@ -65,15 +65,15 @@ pub(super) fn answer(
     mut hosts: Vec<Box<str>>,
 ) {
     hosts.retain(|host| board.has_road(host));
+    if hosts.is_empty() {
+        return;
+    }
     let Ok(place) = Arc::clone(&hub.roads).try_acquire_owned() else {
         return;
     };
     let Ok(payload) = serde_json::to_vec(&hosts) else {
         return;
     };
-    if hosts.is_empty() {
-        return;
-    }
     let asking = Arc::clone(hub);
     hub.spawn(async move {
         let _place = place;
