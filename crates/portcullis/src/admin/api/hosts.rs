@@ -52,8 +52,7 @@ pub(super) struct ShownHost {
     name: Box<str>,
     /// Whose it is.
     account: Box<str>,
-    /// How it stands: `open` or `settling` at this gate, `elsewhere` when another gate has its road, `away` when
-    /// none said so within a second, or `revoked`.
+    /// How it stands: `open`, `settling`, `elsewhere` (at another gate), `away` or `revoked`.
     state: &'static str,
     /// Its road, if that ends at this gate.
     road: Option<ShownRoad>,
