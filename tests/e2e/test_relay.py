@@ -136,6 +136,28 @@ def test_the_host_comes_back_by_itself_to_a_gate_that_was_restarted(gate, config
 
 
 @pytest.mark.timeout(180)
+@pytest.mark.parametrize("memory", ["postgres and nats"], indirect=True)
+def test_a_guest_at_another_gate_reaches_the_host_which_is_elsewhere_for_operators_there(gate, config, host, model, memory):
+    whole = config(memory, NAME)
+    near, far = gate(whole), gate(whole)
+    host(near.port)
+    shown = serving(near)
+    eventually(lambda: hosts(far)[0]["state"] == "elsewhere", 20, every=0.1, what="an answer over the bus")
+    found = json.loads(portcullis(far, "hosts", "show", shown["id"], "--json"))
+    assert (found["state"], found["road"]) == ("elsewhere", None)
+    guest = enter(far)
+    guest.begin()
+    turn = guest.decline(guest.approval())
+    assert turn["status"] == "completed", turn
+    assert len(model.asked) == 2
+    assert hosts(near)[0]["road"]["guests"] == 1
+    portcullis(far, "hosts", "revoke", shown["id"])
+    told(near, "a road has ended", host=shown["id"], reason="revoked")
+    assert guest.end()[1] == "resource_unknown"
+    assert [hosts(door)[0]["state"] for door in (near, far)] == ["revoked", "revoked"]
+
+
+@pytest.mark.timeout(180)
 def test_a_host_that_is_forgotten_enrols_anew_and_one_that_is_revoked_stays_out(gate, config, host, tmp_path):
     door = gate(config({"ledger": {"url": f"sqlite:{tmp_path / 'l.db'}"}}, NAME))
     host(door.port)

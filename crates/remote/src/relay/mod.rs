@@ -50,7 +50,7 @@ pub use self::book::{
     Platform, Renamed,
 };
 pub use self::exchange::{Board, Coming, Exchange, Notice, Unreached};
-pub use self::link::{Down, Link, RoadAge, Unread};
+pub use self::link::{Counted, Down, Link, RoadAge, Unread};
 pub use self::secret::SecretDigest;
 pub use self::service::{Account, GuestEnd, HostEnd, RelayBody, Socket, Upgrade, Whose};
 pub use self::settings::Settings;

@@ -35,7 +35,8 @@ pub struct Settings {
     /// What a guest may say until it is known to be delivered; while the host is away, what waits.
     pub waiting: Bounds,
     /// The most bytes that wait for a guest to read them. One message may overshoot it. A guest that reads
-    /// more slowly than its host speaks is cut. Default: 8 MiB.
+    /// more slowly than its host speaks is cut. Parts of messages that are on their way to it count apart, up
+    /// to twice [`Settings::host_message`]. Default: 8 MiB.
     pub unread: usize,
     /// The most bytes of a message of a guest. Default: 16 MiB.
     pub guest_message: usize,

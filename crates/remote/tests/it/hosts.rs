@@ -334,10 +334,7 @@ async fn who_claims_a_code_becomes_a_client_until_it_is_taken_back() {
 async fn an_operator_takes_a_device_back_as_its_hosts_owner_does() {
     let server = whose_ada(MemoryBook::default()).await;
     let host = TestHost::enrol(server.address, "ada", "vm").await;
-    let given = pair(&server, &host, false).await;
-    let claim = json!({"pairing_code": given["pairing_code"]}).to_string();
-    let answer = ask(server.address, CLAIM, Some("bob"), &[], &claim).await;
-    assert_eq!(answer.status, 200, "{answer:?}");
+    host.pair("bob").await;
     let mut guest = TestGuest::enter(server.address, "bob", "vm").await;
     let relay = &server.relay;
     let listed = relay.list_devices(&host.server_id, first_page()).await;
@@ -358,9 +355,7 @@ async fn clients_are_listed_page_by_page() {
     let server = whose_ada(MemoryBook::default()).await;
     let host = TestHost::enrol(server.address, "ada", "vm").await;
     for account in ["bob", "eve", "joe"] {
-        let code = json!({"pairing_code": pair(&server, &host, false).await["pairing_code"]});
-        let answer = ask(server.address, CLAIM, Some(account), &[], &code.to_string()).await;
-        assert_eq!(answer.status, 200);
+        host.pair(account).await;
     }
     let first = clients(&server, &host, "?limit=2").await.json();
     assert_eq!(first["items"].as_array().map(Vec::len), Some(2));

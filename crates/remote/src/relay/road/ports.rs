@@ -362,26 +362,16 @@ impl Port {
 
     /// Hands an envelope to the guest; the answer is whether there is room.
     fn hand(&self, envelope: ServerEnvelope, bytes: usize) -> bool {
-        let counted = match envelope.event {
-            ServerEvent::Chunk(_) => self.unread.add_part(bytes),
-            ServerEvent::Message(_) | ServerEvent::Pong(_) | ServerEvent::Ack => {
-                self.unread.add(bytes)
-            }
-        };
-        let Some(counted) = counted else {
-            return false;
-        };
         // The last place is for the word that there was none.
         if self.down.capacity() < 2 {
-            self.unread.sub(counted);
             return false;
         }
+        let Some(counted) = self.unread.add_event(&envelope.event, bytes) else {
+            return false;
+        };
         let sent = self
             .down
             .try_send(Down::Envelope(Box::new(envelope), counted));
-        if sent.is_err() {
-            self.unread.sub(counted);
-        }
         // One who has left has no need of it.
         !matches!(sent, Err(mpsc::error::TrySendError::Full(_)))
     }

@@ -161,14 +161,11 @@ async fn give_token(
 
 /// Which of `hosts` have a road.
 async fn busy(relay: &Inner, hosts: &[Host]) -> HashSet<Box<str>> {
-    // At once, as other gates take their time to say nothing.
-    let asked = hosts.iter().map(|host| async move {
-        let is_here = relay.has_road(&host.id);
-        let is_busy = is_here || relay.exchange.has_road(relay.number, &host.id).await;
-        is_busy.then(|| host.id.clone())
-    });
-    let busy = futures_util::future::join_all(asked).await;
-    busy.into_iter().flatten().collect()
+    let ids = hosts.iter().map(|host| host.id.clone());
+    let (mut busy, others): (HashSet<_>, _) = ids.partition(|id| relay.has_road(id));
+    let elsewhere = relay.exchange.roads_elsewhere(relay.number, others);
+    busy.extend(elsewhere.await);
+    busy
 }
 
 fn place(

@@ -25,10 +25,12 @@ mod hub;
 mod links;
 mod listener;
 mod machine;
+mod question;
 mod road_end;
 mod teller;
 mod words;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -106,8 +108,8 @@ impl Exchange for BusExchange {
         guest_end::reach(&self.0, asker, host, guest)
     }
 
-    fn has_road(&self, asker: u128, host: &str) -> Asked<bool> {
-        guest_end::has_road(&self.0, asker, host)
+    fn roads_elsewhere(&self, asker: u128, hosts: HashSet<Box<str>>) -> Asked<HashSet<Box<str>>> {
+        question::ask(&self.0, asker, hosts)
     }
 
     fn tell(&self, teller: u128, notice: Notice) {
