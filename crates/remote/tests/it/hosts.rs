@@ -97,6 +97,46 @@ async fn what_is_no_enrolment_is_told_why() {
 }
 
 #[tokio::test]
+async fn what_hosts_and_accounts_ask_is_read_in_one_way_only() {
+    let server = Server::default().start().await;
+    let host = TestHost::enrol(server.address, "ada", "vm").await;
+    for path in [
+        "/x/wham",
+        "/backend-api/x/wham",
+        "//wham",
+        "/wham/wham",
+        "wham",
+    ] {
+        let line = PAIR.replace("/wham", path);
+        let refused = ask(server.address, &line, Some(&host.token), &[], "{}").await;
+        assert_ne!(refused.status, 200, "{path}");
+    }
+    let control = "/backend-api/wham/remote/control";
+    let accounts = server
+        .relay
+        .host_end()
+        .below("/backend-api")
+        .only_accounts();
+    let all = server.relay.host_end().below("/backend-api");
+    for (path, of_account) in [
+        ("server", false),
+        ("server/pair", false),
+        ("server/pair/status", false),
+        ("server/enroll", true),
+        ("pair/claim", true),
+        ("environments/env_1/clients", true),
+    ] {
+        for (mut end, is_asked) in [(accounts.clone(), of_account), (all.clone(), true)] {
+            let request = http::Request::put(format!("{control}/{path}"))
+                .body(http_body_util::Empty::<bytes::Bytes>::new())
+                .expect("a request");
+            let status = end.call(request).await.map(|it| it.status().as_u16());
+            assert_eq!(status, Ok(if is_asked { 405 } else { 404 }), "{path}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn who_enrols_again_is_the_host_that_it_was_unless_that_has_a_road() {
     let server = Server::default().start().await;
     let first = TestHost::enrol_from(server.address, "ada", "vm", "i").await;
