@@ -107,7 +107,7 @@ pub trait Exchange: Send + Sync {
     /// A link of `guest` to the road of `host`, asked by the relay `asker`.
     fn reach(&self, asker: u128, host: &str, guest: &Coming) -> Asked<Result<Link, Unreached>>;
 
-    /// Whether the road of `host` ends at another gate than `asker`.
+    /// Whether the road of `host` ends at another gate than `asker`. It does not when nobody says so in time.
     fn has_road(&self, asker: u128, host: &str) -> Asked<bool>;
 
     /// Tells all others than `teller`.

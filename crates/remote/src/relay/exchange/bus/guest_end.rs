@@ -56,10 +56,14 @@ pub(super) fn reach(
     Box::pin(async { told.await.unwrap_or(Err(Unreached::Away)) })
 }
 
-/// Asks whether another gate has the road of `host`.
+/// Asks whether another gate has the road of `host`, once there is a place among those who ask.
 pub(super) fn has_road(hub: &Arc<Hub>, asker: u128, host: &str) -> Asked<bool> {
     let (hub, host) = (Arc::clone(hub), host.into());
     let ask = async move {
+        let Ok(Ok(_place)) = timeout(hub.patience, hub.questions.acquire()).await else {
+            tracing::warn!(target: "portcullis::remote", "there are too many questions about roads here");
+            return None;
+        };
         let question = secret::number().ok()?;
         let mut ear = hub.listen(&answer_topic(question)).await.ok()?;
         let call = Call::HasRoad {
