@@ -241,6 +241,22 @@ def test_a_road_needs_a_server_token_and_only_an_unknown_host_is_told_to_enrol_a
     assert post(door, "server/pair", tokens.make(sub="ada"), {}).status == 401
 
 
+@pytest.mark.parametrize("before", ["/backend-api/x", "/backend-api/wham", "/backend-api/wham/remote/control", "/backend-api/x/backend-api"])
+def test_an_accounts_credential_opens_no_road_and_begins_no_pairing_by_a_longer_path(gate, config, memory, before):
+    door = gate(config(memory))
+    enrolled = enrol(door)
+    control = f"{before}/wham/remote/control"
+    for token in [tokens.make(sub="ada"), enrolled["remote_control_token"]]:
+        said = [("Authorization", f"Bearer {token}"), ("x-codex-server-id", enrolled["server_id"]), ("x-codex-protocol-version", "2")]
+        road = ask(door.port, upgrade(f"{control}/server", said, host=door.authority))
+        assert road.status in (401, 404) and road.body != UNKNOWN, road.text
+        for path in ["server/pair", "server/pair/status"]:
+            lines = [*said, ("Content-Type", "application/json"), ("Content-Length", "2")]
+            paired = ask(door.port, request("POST", f"{control}/{path}", lines, host=door.authority, body=b"{}"))
+            assert paired.status in (401, 404), paired.text
+    assert "a road is open" not in door.process.err.text()
+
+
 def test_a_server_token_is_nobodys_credential(gate, config, memory):
     door = gate(config(memory, "box"))
     enrolled = enrol(door)

@@ -23,7 +23,8 @@ pub struct Settings {
     pub hosts: u32,
     /// The most pairings of a host that count at once. Default: 8.
     pub pairings: u32,
-    /// The most claims with a wrong code of an account within [`Settings::pairing_life`]. Default: 10.
+    /// The most claims with a wrong code of an account within [`Settings::pairing_life`], at each relay. Those
+    /// that are not answered yet count. Default: 10.
     pub wrong_claims: u32,
     /// The most roads that end here. Default: 10,000.
     pub roads: usize,

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::FutureExt;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use portcullis_remote::relay::exchange::bus::BusSettings;
 use portcullis_remote::relay::exchange::{Asked, Coming, LocalExchange};
 use portcullis_remote::relay::{Board, Down, Exchange, Link, Notice, Unreached};
@@ -312,6 +313,59 @@ async fn a_name_that_has_a_road_at_another_gate_is_not_given_again() {
 }
 
 #[tokio::test]
+async fn an_enrolment_asks_other_gates_about_the_host_that_it_may_be_and_no_other() {
+    let exchange = BoardOnly::default();
+    let server = Server {
+        exchange: Arc::new(exchange.clone()),
+        ..Server::default()
+    };
+    let server = server.start().await;
+    for number in 0..20 {
+        TestHost::enrol(server.address, "ada", &format!("vm-{number}")).await;
+    }
+    assert_eq!(exchange.asked(), [""; 0], "nobody was one of them before");
+    let host = TestHost::enrol(server.address, "ada", "vm-7").await;
+    assert_eq!(exchange.asked(), [&*host.server_id]);
+    let copy = TestHost::enrol_from(server.address, "ada", "vm-7", "another").await;
+    assert_ne!(copy.server_id, host.server_id);
+    assert_eq!(exchange.asked(), [&*host.server_id]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn questions_about_roads_take_turns_on_the_bus() {
+    let bus = TestBus::default();
+    let (exchange, _end) = bus.exchange(BusSettings {
+        questions: 2,
+        ..BusSettings::default()
+    });
+    let ask = || -> FuturesUnordered<_> {
+        let hosts = (0..5).map(|number| format!("srv_{number}"));
+        hosts
+            .map(|host| exchange.roads_elsewhere(1, HashSet::from([host.into()])))
+            .collect()
+    };
+    let waiting = || {
+        let topics = bus.topics();
+        let answers = topics.iter().filter(|it| it.starts_with("remote.answer."));
+        answers.count()
+    };
+    let mut asking = ask();
+    assert_eq!(asking.next().now_or_never(), None, "nobody answers");
+    assert_eq!(waiting(), 2);
+    while let Some(elsewhere) = within(asking.next()).await {
+        assert_eq!(elsewhere, HashSet::new());
+        assert!(waiting() <= 2);
+    }
+    // Who gives up leaves its place to others.
+    for _ in 0..2 {
+        assert_eq!(ask().next().now_or_never(), None);
+    }
+    let mut asking = ask();
+    assert_eq!(asking.next().now_or_never(), None);
+    assert_eq!(waiting(), 2);
+}
+
+#[tokio::test]
 async fn a_road_that_is_full_says_so_to_other_gates() {
     let mut gates = Gates::over(&TestBus::default());
     gates.settings.guests = 1;
@@ -496,17 +550,22 @@ impl Settled {
     }
 }
 
-/// An exchange of nobody, which keeps the board that joined.
+/// An exchange of nobody, which keeps the board that joined, and about which roads it was asked.
 #[derive(Clone, Default)]
 struct BoardOnly {
     nobody: LocalExchange,
     boards: Arc<Mutex<Vec<Weak<dyn Board>>>>,
+    asked: Arc<Mutex<Vec<String>>>,
 }
 
 impl BoardOnly {
     fn board(&self) -> Arc<dyn Board> {
         let boards = self.boards.lock().expect("no panic");
         boards[0].upgrade().expect("it lives")
+    }
+
+    fn asked(&self) -> Vec<String> {
+        self.asked.lock().expect("no panic").clone()
     }
 }
 
@@ -520,6 +579,8 @@ impl Exchange for BoardOnly {
     }
 
     fn roads_elsewhere(&self, asker: u128, hosts: HashSet<Box<str>>) -> Asked<HashSet<Box<str>>> {
+        let mut asked = self.asked.lock().expect("no panic");
+        asked.extend(hosts.iter().map(ToString::to_string));
         self.nobody.roads_elsewhere(asker, hosts)
     }
 

@@ -109,7 +109,8 @@ pub trait Exchange: Send + Sync {
     /// A link of `guest` to the road of `host`, asked by the relay `asker`.
     fn reach(&self, asker: u128, host: &str, guest: &Coming) -> Asked<Result<Link, Unreached>>;
 
-    /// Those of `hosts` whose roads end at other gates than `asker`, as far as these say so in time.
+    /// Those of `hosts` whose roads end at other gates than `asker`, as far as these say so in time. Of whom nobody
+    /// does has none.
     fn roads_elsewhere(&self, asker: u128, hosts: HashSet<Box<str>>) -> Asked<HashSet<Box<str>>>;
 
     /// Tells all others than `teller`.

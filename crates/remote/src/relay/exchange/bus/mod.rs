@@ -59,6 +59,9 @@ pub struct BusSettings {
     pub silence: Duration,
     /// The most links of guests of this gate, and as many of roads; each is a subscription. Default: 4096.
     pub links: usize,
+    /// The most questions at once whether another gate has a road, each of which is a subscription too. Default:
+    /// 256.
+    pub questions: usize,
 }
 
 impl Default for BusSettings {
@@ -68,6 +71,7 @@ impl Default for BusSettings {
             beat: Duration::from_secs(2),
             silence: Duration::from_secs(7),
             links: 4096,
+            questions: 256,
         }
     }
 }

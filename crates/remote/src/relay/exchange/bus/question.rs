@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::hub::Hub;
 use super::words::{CALLS, Call, Id, answer_topic};
@@ -31,6 +31,10 @@ pub(super) fn ask(
 }
 
 async fn find(hub: &Hub, asker: u128, mut sought: HashSet<Box<str>>) -> Option<HashSet<Box<str>>> {
+    let Ok(Ok(_place)) = timeout(hub.patience, hub.questions.acquire()).await else {
+        tracing::warn!(target: "portcullis::remote", "there are too many questions about roads here");
+        return None;
+    };
     let question = secret::number().ok()?;
     let mut ear = hub.listen(&answer_topic(question)).await.ok()?;
     let hosts: Vec<_> = sought.iter().cloned().collect();
