@@ -196,7 +196,8 @@ impl Process {
         }
     }
 
-    /// Serves a new road until that is gone.
+    /// Serves a new road until that is gone. On one that it has had, what it says again would be taken for the
+    /// words of another process.
     pub(crate) async fn serve(&mut self, road: &mut Road) {
         self.reconnect(road).await;
         self.go_on(road).await;
