@@ -61,7 +61,8 @@ impl Forward {
         let answer = match route(&request, &self.config.path) {
             Route::Own(path) => self.pass(request, &path, true).await,
             Route::Theirs(path) => self.pass(request, &path, false).await,
-            Route::Road => self.road(request, spawn).await,
+            Route::OwnRoad => self.road(request, true, spawn).await,
+            Route::TheirRoad => self.road(request, false, spawn).await,
             Route::Nowhere => Err(told(StatusCode::NOT_FOUND, "There is nothing here")),
             Route::Forbidden => Err(told(StatusCode::FORBIDDEN, "Not from there")),
         };
@@ -99,9 +100,13 @@ impl Forward {
     async fn road(
         &self,
         mut request: Request<Incoming>,
+        is_own: bool,
         spawn: impl FnOnce(Road),
     ) -> Result<Response<Body>, Refused> {
         let mut headers = kept(request.headers());
+        if is_own {
+            self.show_own(&mut headers).await?;
+        }
         for name in HANDSHAKE {
             if let Some(value) = request.headers().get(name) {
                 headers.insert(HeaderName::from_static(name), value.clone());
@@ -149,7 +154,6 @@ impl Forward {
         let bearer = bearer(credential.expose());
         let bearer = bearer.ok_or_else(|| away(&"the credential is none for a header"))?;
         headers.insert(AUTHORIZATION, bearer);
-        headers.remove(ACCOUNT);
         if let Some(account) = credential.account() {
             let account = HeaderValue::try_from(account);
             let account = account.map_err(|_| away(&"the account is none for a header"))?;
@@ -190,11 +194,12 @@ fn told_on(answer: Answer) -> Result<Response<Body>, Refused> {
     Ok(response)
 }
 
-/// What a host says about itself; its cookies, and what belongs to its connection, stay here.
+/// What a host says about itself; its user's account, its cookies, and what belongs to its connection, stay
+/// here.
 fn kept(headers: &HeaderMap) -> HeaderMap {
     let is_kept = |name: &HeaderName| {
         [AUTHORIZATION, CONTENT_TYPE, USER_AGENT].contains(name)
-            || matches!(name.as_str(), "accept" | "originator" | ACCOUNT)
+            || matches!(name.as_str(), "accept" | "originator")
             || name.as_str().starts_with("x-codex-")
     };
     pick(headers, is_kept)

@@ -6,8 +6,9 @@
 //! 1. Only connections that come to a loopback address by a loopback name, below the secret path, and
 //!    from no web page are heard. The path is what keeps other users of the machine out.
 //! 2. Only the requests of remote control go on; any other is answered with 404, at once.
-//! 3. Where a host shows its user's credential, this door shows its own instead, read anew each time.
-//!    Tokens that the relay gave are passed on as they are.
+//! 3. Where a host shows its user's credential, this door shows its own instead, read anew each time: on a road
+//!    of another version than 3 as well. Tokens that the relay gave are passed on as they are. The account of
+//!    the host's user goes nowhere.
 //! 4. Requests, answers, connections and waits have bounds. The road's bytes are passed on unread.
 //!
 //! # Deployment caveat

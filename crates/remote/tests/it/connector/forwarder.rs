@@ -5,7 +5,7 @@ use portcullis_remote::connector::{
 };
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -35,6 +35,61 @@ async fn a_host_reaches_its_relay_with_the_doors_credential() {
         asked[1].bearer.starts_with("rc-token-"),
         "the relay's own token is passed on"
     );
+}
+
+#[tokio::test]
+async fn the_credential_of_the_hosts_user_never_reaches_the_relay() {
+    let relay = Listening::start().await;
+    let door = open_to(&relay.url(), &Vault::of("good")).await;
+    let users = "Authorization: Bearer users-token\r\nchatgpt-account-id: users-account\r\n\
+                 Cookie: users-cookie\r\n";
+    for (method, place, extra) in [
+        ("POST", "server/enroll", ""),
+        ("POST", "server/refresh", ""),
+        ("GET", "environments/e/clients", ""),
+        ("GET", "server", "x-codex-protocol-version: 2\r\n"),
+        ("GET", "server", "x-codex-protocol-version: 4\r\n"),
+        ("GET", "server", ""),
+        (
+            "GET",
+            "server",
+            "x-codex-protocol-version: 3\r\nx-codex-protocol-version: 2\r\n",
+        ),
+    ] {
+        let path = format!("/{SECRET}/wham/remote/control/{place}");
+        let extra = format!("{users}{extra}");
+        let (_, heard) = tokio::join!(
+            request(&door, method, &path, "127.0.0.1", &extra),
+            relay.hear()
+        );
+        assert!(!heard.contains("users-"), "{extra}: {heard}");
+        assert!(heard.contains("authorization: bearer good\r\n"), "{heard}");
+        assert!(heard.contains("chatgpt-account-id: acme\r\n"), "{heard}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_relay_gave_is_passed_on_without_an_account() {
+    let relay = Listening::start().await;
+    let door = open_to(&relay.url(), &Vault::of("good")).await;
+    let extra = "Authorization: Bearer rc-token\r\nchatgpt-account-id: users-account\r\n\
+                 x-codex-protocol-version: 3\r\n";
+    for (method, place) in [
+        ("GET", "server"),
+        ("POST", "server/pair"),
+        ("POST", "server/pair/status"),
+    ] {
+        let path = format!("/{SECRET}/wham/remote/control/{place}");
+        let (_, heard) = tokio::join!(
+            request(&door, method, &path, "127.0.0.1", extra),
+            relay.hear()
+        );
+        assert!(
+            heard.contains("authorization: bearer rc-token\r\n"),
+            "{heard}"
+        );
+        assert!(!heard.contains("chatgpt-account-id"), "{heard}");
+    }
 }
 
 #[tokio::test]
@@ -141,7 +196,11 @@ struct Opened {
 }
 
 async fn open(backend: &Backend, vault: &Vault) -> Opened {
-    let relay = RelayUrl::parse(&backend.url()).expect("a relay");
+    open_to(&backend.url(), vault).await
+}
+
+async fn open_to(relay: &str, vault: &Vault) -> Opened {
+    let relay = RelayUrl::parse(relay).expect("a relay");
     let config = ForwarderConfig::new(relay, SECRET, plain_dialer()).expect("a path");
     let forwarder = Forwarder::bind(config, vault.clone())
         .await
@@ -154,6 +213,36 @@ async fn open(backend: &Backend, vault: &Vault) -> Opened {
     }
 }
 
+/// A relay that refuses whatever it is asked, and says what that was.
+struct Listening(TcpListener);
+
+impl Listening {
+    async fn start() -> Self {
+        Self(TcpListener::bind("127.0.0.1:0").await.expect("a port"))
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}", self.0.local_addr().expect("bound"))
+    }
+
+    /// The head of the next request, in small letters.
+    async fn hear(&self) -> String {
+        let heard = async {
+            let (mut socket, _) = self.0.accept().await.expect("a connection");
+            let mut head = Vec::new();
+            while !head.windows(4).any(|end| end == b"\r\n\r\n") {
+                assert_ne!(socket.read_buf(&mut head).await.expect("a head"), 0);
+            }
+            let refused = b"HTTP/1.1 401 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+            socket.write_all(refused).await.expect("it hears");
+            String::from_utf8_lossy(&head).to_ascii_lowercase()
+        };
+        tokio::time::timeout(DEADLINE, heard)
+            .await
+            .expect("in time")
+    }
+}
+
 /// A host that is told the door's URL, and shows a credential of its own.
 fn host_behind(backend: &Backend, door: &Opened, token: &str) -> Running {
     let mut setup = Setup::to(backend);
@@ -163,6 +252,10 @@ fn host_behind(backend: &Backend, door: &Opened, token: &str) -> Running {
 
 /// Asks, and gives what is answered until the door hangs up or has said all.
 async fn ask(door: &Opened, path: &str, host: &str, extra: &str) -> String {
+    request(door, "POST", path, host, extra).await
+}
+
+async fn request(door: &Opened, method: &str, path: &str, host: &str, extra: &str) -> String {
     let address = door.base.trim_start_matches("http://");
     let (address, _) = address.split_once('/').expect("a path");
     let mut socket = TcpStream::connect(address).await.expect("a connection");
@@ -171,7 +264,8 @@ async fn ask(door: &Opened, path: &str, host: &str, extra: &str) -> String {
     } else {
         String::new()
     };
-    let head = format!("POST {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{extra}\r\n");
+    let head =
+        format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{extra}\r\n");
     let asked = async {
         socket.write_all(head.as_bytes()).await.expect("it hears");
         // It may have heard enough before the end.
