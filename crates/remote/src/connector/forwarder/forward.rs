@@ -3,10 +3,12 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
-    AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT,
+    AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
+    USER_AGENT,
 };
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
@@ -16,6 +18,7 @@ use hyper_util::rt::TokioIo;
 use portcullis_client::Address;
 use portcullis_client::connect::{Answer, Bounds, Extent, Switched, Upgraded};
 use tokio::io::{AsyncWriteExt, copy_bidirectional};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use url::Url;
 
@@ -33,20 +36,23 @@ pub(super) type Road = Pin<Box<dyn Future<Output = ()> + Send>>;
 pub(super) struct Forward {
     config: ForwarderConfig,
     credentials: Arc<dyn DynCredentialSource>,
+    roads: Arc<Semaphore>,
 }
 
 /// What goes wrong on the way, as the host is told.
 type Refused = Box<Response<Body>>;
 
 impl Forward {
-    pub(super) const fn new(
-        config: ForwarderConfig,
-        credentials: Arc<dyn DynCredentialSource>,
-    ) -> Self {
+    pub(super) fn new(config: ForwarderConfig, credentials: Arc<dyn DynCredentialSource>) -> Self {
         Self {
+            roads: Arc::new(Semaphore::new(config.roads)),
             config,
             credentials,
         }
+    }
+
+    pub(super) const fn head(&self) -> Duration {
+        self.config.head
     }
 
     pub(super) fn path(&self) -> &str {
@@ -63,8 +69,8 @@ impl Forward {
             Route::Theirs(path) => self.pass(request, &path, false).await,
             Route::OwnRoad => self.road(request, true, spawn).await,
             Route::TheirRoad => self.road(request, false, spawn).await,
-            Route::Nowhere => Err(told(StatusCode::NOT_FOUND, "There is nothing here")),
-            Route::Forbidden => Err(told(StatusCode::FORBIDDEN, "Not from there")),
+            Route::Nowhere => Err(parted(told(StatusCode::NOT_FOUND, "There is nothing here"))),
+            Route::Forbidden => Err(parted(told(StatusCode::FORBIDDEN, "Not from there"))),
         };
         answer.unwrap_or_else(|refused| *refused)
     }
@@ -103,6 +109,8 @@ impl Forward {
         is_own: bool,
         spawn: impl FnOnce(Road),
     ) -> Result<Response<Body>, Refused> {
+        let place = Arc::clone(&self.roads).try_acquire_owned();
+        let place = place.map_err(|_| away(&"there are too many roads"))?;
         let mut headers = kept(request.headers());
         if is_own {
             self.show_own(&mut headers).await?;
@@ -125,6 +133,7 @@ impl Forward {
         };
         let ours: OnUpgrade = hyper::upgrade::on(&mut request);
         spawn(Box::pin(async move {
+            let _place = place;
             let Ok(ours) = ours.await else {
                 return;
             };
@@ -229,6 +238,13 @@ fn away(reason: &dyn std::fmt::Display) -> Refused {
         StatusCode::SERVICE_UNAVAILABLE,
         &format!("The relay cannot be reached: {reason}"),
     )
+}
+
+/// The same, and the connection is over: nothing is kept open for whoever has no business here.
+fn parted(mut refused: Refused) -> Refused {
+    let close = HeaderValue::from_static("close");
+    refused.headers_mut().insert(CONNECTION, close);
+    refused
 }
 
 fn told(status: StatusCode, detail: &str) -> Refused {

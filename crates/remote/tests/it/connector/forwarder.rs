@@ -1,5 +1,7 @@
 //! A host that reaches its relay through the door on loopback.
 
+use std::time::Duration;
+
 use portcullis_remote::connector::{
     Forwarder, ForwarderConfig, ForwarderError, ProblemKind, RelayUrl,
 };
@@ -173,6 +175,57 @@ async fn whoever_has_no_business_here_is_not_passed_on() {
 }
 
 #[tokio::test]
+async fn whoever_says_nothing_is_hung_up_on_and_does_not_keep_the_agent_out() {
+    let backend = Backend::start().await;
+    let door = open_with(&backend.url(), &Vault::empty(), |config| {
+        (config.connections, config.head) = (2, Duration::from_millis(50));
+    })
+    .await;
+    let silent = (connect(&door).await, connect(&door).await);
+    let enrol = format!("/{SECRET}/wham/remote/control/server/enroll");
+    let head = format!("POST {enrol} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\n\r\n");
+    // The end comes as well, for it asks nothing else.
+    let answer = say(&door, head.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    assert!(answer.contains("there is none"), "{answer}");
+    drop(silent);
+}
+
+#[tokio::test]
+async fn whoever_has_no_business_here_is_hung_up_on() {
+    let backend = Backend::start().await;
+    let door = open_with(&backend.url(), &Vault::of("good"), |config| {
+        config.head = DEADLINE * 6;
+    })
+    .await;
+    for (host, status) in [("127.0.0.1", 404), ("evil.example", 403)] {
+        let head = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        let answer = say(&door, head.as_bytes()).await;
+        let expected = format!("HTTP/1.1 {status} ");
+        assert!(answer.starts_with(&expected), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn roads_take_no_places_from_those_who_ask_and_are_counted() {
+    let mut backend = Backend::start().await;
+    let door = open_with(&backend.url(), &Vault::of("good"), |config| {
+        (config.connections, config.roads) = (1, 1);
+    })
+    .await;
+    let running = host_behind(&backend, &door, "x");
+    let _road = backend.road().await;
+    running.until_state("connected").await;
+    let answer = ask(&door, "/", "127.0.0.1", "").await;
+    assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+    let path = format!("/{SECRET}/wham/remote/control/server");
+    let another = request(&door, "GET", &path, "127.0.0.1", "").await;
+    assert!(another.starts_with("HTTP/1.1 503 "), "{another}");
+    assert!(another.contains("too many roads"), "{another}");
+    assert_eq!(backend.count(Door::Road), 1);
+}
+
+#[tokio::test]
 async fn a_path_that_can_be_guessed_is_none() {
     let backend = Backend::start().await;
     for path in [
@@ -200,8 +253,17 @@ async fn open(backend: &Backend, vault: &Vault) -> Opened {
 }
 
 async fn open_to(relay: &str, vault: &Vault) -> Opened {
+    open_with(relay, vault, |_| {}).await
+}
+
+async fn open_with(
+    relay: &str,
+    vault: &Vault,
+    change: impl FnOnce(&mut ForwarderConfig),
+) -> Opened {
     let relay = RelayUrl::parse(relay).expect("a relay");
-    let config = ForwarderConfig::new(relay, SECRET, plain_dialer()).expect("a path");
+    let mut config = ForwarderConfig::new(relay, SECRET, plain_dialer()).expect("a path");
+    change(&mut config);
     let forwarder = Forwarder::bind(config, vault.clone())
         .await
         .expect("a port");
@@ -256,9 +318,6 @@ async fn ask(door: &Opened, path: &str, host: &str, extra: &str) -> String {
 }
 
 async fn request(door: &Opened, method: &str, path: &str, host: &str, extra: &str) -> String {
-    let address = door.base.trim_start_matches("http://");
-    let (address, _) = address.split_once('/').expect("a path");
-    let mut socket = TcpStream::connect(address).await.expect("a connection");
     let body = if extra.contains("70000") {
         "x".repeat(70_000)
     } else {
@@ -266,15 +325,24 @@ async fn request(door: &Opened, method: &str, path: &str, host: &str, extra: &st
     };
     let head =
         format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{extra}\r\n");
-    let asked = async {
-        socket.write_all(head.as_bytes()).await.expect("it hears");
+    say(door, format!("{head}{body}").as_bytes()).await
+}
+
+/// Says `bytes`, and gives what is answered until the door hangs up.
+async fn say(door: &Opened, bytes: &[u8]) -> String {
+    let mut socket = connect(door).await;
+    let said = async {
         // It may have heard enough before the end.
-        let _: std::io::Result<()> = socket.write_all(body.as_bytes()).await;
+        let _: std::io::Result<()> = socket.write_all(bytes).await;
         let mut answer = Vec::new();
         let _: std::io::Result<usize> = socket.read_to_end(&mut answer).await;
         String::from_utf8_lossy(&answer).into_owned()
     };
-    tokio::time::timeout(DEADLINE, asked)
-        .await
-        .expect("in time")
+    tokio::time::timeout(DEADLINE, said).await.expect("in time")
+}
+
+async fn connect(door: &Opened) -> TcpStream {
+    let address = door.base.trim_start_matches("http://");
+    let (address, _) = address.split_once('/').expect("a path");
+    TcpStream::connect(address).await.expect("a connection")
 }
