@@ -281,6 +281,21 @@ def test_a_guest_reaches_a_process_of_its_own_which_ends_with_the_host(host, tok
         eventually(lambda: not any(is_alive(pid) for pid in pids), what="the end of both processes")
 
 
+def test_a_process_of_a_guest_does_not_get_the_credential_of_the_host(host, tmp_path):
+    script = tmp_path / "agent.py"
+    script.write_text(
+        "import json, os, sys\n"
+        "for line in sys.stdin:\n"
+        "    asked = json.loads(line)\n"
+        "    print(json.dumps({'id': asked['id'], 'result': {name: os.environ.get(name) for name in ('RELAY_TOKEN', 'OTHER')}}), flush=True)\n"
+    )
+    with Backend() as backend:
+        env = {"RELAY_TOKEN": tokens.ALICE, "OTHER": "passed on"}
+        serving = host(backend, "--token-env", "RELAY_TOKEN", upstream=f"stdio:exec {sys.executable} {script}", env=env)
+        assert initialize(backend.road(), "s1")["result"] == {"RELAY_TOKEN": None, "OTHER": "passed on"}
+        serving.ends_at_once()
+
+
 # Orders ---------------------------------------------------------------------------------------------------------------
 
 

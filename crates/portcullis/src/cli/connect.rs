@@ -61,7 +61,7 @@ struct CredentialArgs {
     #[arg(long, value_name = "PATH", group = "credential_source")]
     token_file: Option<String>,
 
-    /// Variable of the environment with a token
+    /// Variable of the environment with a token; the processes of `stdio:` do not get it
     #[arg(long, value_name = "NAME", group = "credential_source")]
     token_env: Option<OsString>,
 

@@ -12,6 +12,7 @@ use portcullis_remote::connector::{
 };
 use tokio::sync::watch;
 
+use super::credentials::CredentialPlan;
 use super::enrolments::LedgerEnrolments;
 use super::installation;
 use super::plan::{ConnectorPlan, UpstreamPlan};
@@ -160,7 +161,12 @@ fn connector(
     config.times.connect_timeout = plan.timeout;
     let credentials = plan.credential.open(&plan.account);
     let enrolments = LedgerEnrolments::new(ledger);
-    let upstream = upstream.upstream.clone();
+    let upstream = match &plan.credential {
+        CredentialPlan::Variable(name) => upstream.upstream.clone().without_variable(name),
+        CredentialPlan::TokenFile(_)
+        | CredentialPlan::Command(_)
+        | CredentialPlan::CodexAuth(_) => upstream.upstream.clone(),
+    };
     Ok(Connector::new(config, credentials, enrolments, upstream))
 }
 

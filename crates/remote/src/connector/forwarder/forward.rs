@@ -3,10 +3,12 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
-    AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT,
+    AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
+    USER_AGENT,
 };
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
@@ -16,6 +18,7 @@ use hyper_util::rt::TokioIo;
 use portcullis_client::Address;
 use portcullis_client::connect::{Answer, Bounds, Extent, Switched, Upgraded};
 use tokio::io::{AsyncWriteExt, copy_bidirectional};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use url::Url;
 
@@ -33,20 +36,23 @@ pub(super) type Road = Pin<Box<dyn Future<Output = ()> + Send>>;
 pub(super) struct Forward {
     config: ForwarderConfig,
     credentials: Arc<dyn DynCredentialSource>,
+    roads: Arc<Semaphore>,
 }
 
 /// What goes wrong on the way, as the host is told.
 type Refused = Box<Response<Body>>;
 
 impl Forward {
-    pub(super) const fn new(
-        config: ForwarderConfig,
-        credentials: Arc<dyn DynCredentialSource>,
-    ) -> Self {
+    pub(super) fn new(config: ForwarderConfig, credentials: Arc<dyn DynCredentialSource>) -> Self {
         Self {
+            roads: Arc::new(Semaphore::new(config.roads)),
             config,
             credentials,
         }
+    }
+
+    pub(super) const fn head(&self) -> Duration {
+        self.config.head
     }
 
     pub(super) fn path(&self) -> &str {
@@ -61,9 +67,10 @@ impl Forward {
         let answer = match route(&request, &self.config.path) {
             Route::Own(path) => self.pass(request, &path, true).await,
             Route::Theirs(path) => self.pass(request, &path, false).await,
-            Route::Road => self.road(request, spawn).await,
-            Route::Nowhere => Err(told(StatusCode::NOT_FOUND, "There is nothing here")),
-            Route::Forbidden => Err(told(StatusCode::FORBIDDEN, "Not from there")),
+            Route::OwnRoad => self.road(request, true, spawn).await,
+            Route::TheirRoad => self.road(request, false, spawn).await,
+            Route::Nowhere => Err(parted(told(StatusCode::NOT_FOUND, "There is nothing here"))),
+            Route::Forbidden => Err(parted(told(StatusCode::FORBIDDEN, "Not from there"))),
         };
         answer.unwrap_or_else(|refused| *refused)
     }
@@ -99,9 +106,15 @@ impl Forward {
     async fn road(
         &self,
         mut request: Request<Incoming>,
+        is_own: bool,
         spawn: impl FnOnce(Road),
     ) -> Result<Response<Body>, Refused> {
+        let place = Arc::clone(&self.roads).try_acquire_owned();
+        let place = place.map_err(|_| away(&"there are too many roads"))?;
         let mut headers = kept(request.headers());
+        if is_own {
+            self.show_own(&mut headers).await?;
+        }
         for name in HANDSHAKE {
             if let Some(value) = request.headers().get(name) {
                 headers.insert(HeaderName::from_static(name), value.clone());
@@ -120,6 +133,7 @@ impl Forward {
         };
         let ours: OnUpgrade = hyper::upgrade::on(&mut request);
         spawn(Box::pin(async move {
+            let _place = place;
             let Ok(ours) = ours.await else {
                 return;
             };
@@ -149,7 +163,6 @@ impl Forward {
         let bearer = bearer(credential.expose());
         let bearer = bearer.ok_or_else(|| away(&"the credential is none for a header"))?;
         headers.insert(AUTHORIZATION, bearer);
-        headers.remove(ACCOUNT);
         if let Some(account) = credential.account() {
             let account = HeaderValue::try_from(account);
             let account = account.map_err(|_| away(&"the account is none for a header"))?;
@@ -190,11 +203,12 @@ fn told_on(answer: Answer) -> Result<Response<Body>, Refused> {
     Ok(response)
 }
 
-/// What a host says about itself; its cookies, and what belongs to its connection, stay here.
+/// What a host says about itself; its user's account, its cookies, and what belongs to its connection, stay
+/// here.
 fn kept(headers: &HeaderMap) -> HeaderMap {
     let is_kept = |name: &HeaderName| {
         [AUTHORIZATION, CONTENT_TYPE, USER_AGENT].contains(name)
-            || matches!(name.as_str(), "accept" | "originator" | ACCOUNT)
+            || matches!(name.as_str(), "accept" | "originator")
             || name.as_str().starts_with("x-codex-")
     };
     pick(headers, is_kept)
@@ -224,6 +238,13 @@ fn away(reason: &dyn std::fmt::Display) -> Refused {
         StatusCode::SERVICE_UNAVAILABLE,
         &format!("The relay cannot be reached: {reason}"),
     )
+}
+
+/// The same, and the connection is over: nothing is kept open for whoever has no business here.
+fn parted(mut refused: Refused) -> Refused {
+    let close = HeaderValue::from_static("close");
+    refused.headers_mut().insert(CONNECTION, close);
+    refused
 }
 
 fn told(status: StatusCode, detail: &str) -> Refused {

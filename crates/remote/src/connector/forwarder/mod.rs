@@ -6,13 +6,17 @@
 //! 1. Only connections that come to a loopback address by a loopback name, below the secret path, and
 //!    from no web page are heard. The path is what keeps other users of the machine out.
 //! 2. Only the requests of remote control go on; any other is answered with 404, at once.
-//! 3. Where a host shows its user's credential, this door shows its own instead, read anew each time.
-//!    Tokens that the relay gave are passed on as they are.
-//! 4. Requests, answers, connections and waits have bounds. The road's bytes are passed on unread.
+//! 3. Where a host shows its user's credential, this door shows its own instead, read anew each time: on a road
+//!    of another version than 3 as well. Tokens that the relay gave are passed on as they are. The account of
+//!    the host's user goes nowhere.
+//! 4. Requests, answers, connections, roads and waits have bounds. Whoever says nothing, or has no business
+//!    here, is hung up on in seconds, and no road takes a place from those who ask. The road's bytes are passed
+//!    on unread.
 //!
 //! # Deployment caveat
 //!
-//! Whoever can read the agent's configuration can read the path, and enrol hosts for this door's account.
+//! Whoever can read the agent's configuration can read the path, and enrol hosts for this door's account. Other
+//! users of the machine cannot enter, but who keeps coming back makes the agent wait before the door.
 
 mod forward;
 mod request;
@@ -52,8 +56,12 @@ pub struct ForwarderConfig {
     pub dialer: Dialer,
     /// How long the relay may take over a request or a handshake. 30 seconds.
     pub timeout: Duration,
-    /// How many connections there are at once. 64.
+    /// How long a connection may take over the head of a request, and be silent between two. 5 seconds.
+    pub head: Duration,
+    /// How many connections there are at once, beside roads. 64.
     pub connections: usize,
+    /// How many roads there are at once. 64.
+    pub roads: usize,
     path: Box<str>,
 }
 
@@ -96,7 +104,9 @@ impl ForwarderConfig {
             port: 0,
             dialer,
             timeout: Duration::from_secs(30),
+            head: Duration::from_secs(5),
             connections: 64,
+            roads: 64,
             path,
         })
     }
@@ -174,15 +184,11 @@ impl Forwarder {
                 let (forward, roads) = (Arc::clone(&self.forward), tasks.clone());
                 let stopped = stop.clone();
                 tasks.spawn(stop.clone().run_until_cancelled_owned(async move {
-                    let place = Arc::new(place);
                     connection(forward, stream, move |road| {
-                        let place = Arc::clone(&place);
-                        roads.spawn(stopped.clone().run_until_cancelled_owned(async move {
-                            road.await;
-                            drop(place);
-                        }));
+                        roads.spawn(stopped.clone().run_until_cancelled_owned(road));
                     })
                     .await;
+                    drop(place);
                 }));
             }
         };
@@ -210,6 +216,7 @@ async fn connection(
     stream: TcpStream,
     spawn: impl Fn(forward::Road) + Clone + Send + Sync + 'static,
 ) {
+    let head = forward.head();
     let service = service_fn(move |request: Request<Incoming>| {
         let (forward, spawn) = (Arc::clone(&forward), spawn.clone());
         async move {
@@ -219,7 +226,7 @@ async fn connection(
     });
     let served = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD)
+        .header_read_timeout(head)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades()
         .await;
@@ -229,6 +236,3 @@ async fn connection(
 }
 
 const SHORTEST_PATH: usize = 16;
-
-/// How long a host may take over the head of a request, and may be silent between two.
-const HEAD: Duration = Duration::from_secs(60);

@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use http::header::{HOST, HeaderMap, ORIGIN};
 use http::{Method, Request};
 
+use crate::wire::Version;
+
 /// What becomes of a request.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Route {
@@ -12,8 +14,10 @@ pub(super) enum Route {
     Own(Box<str>),
     /// It goes on with the token that the relay gave.
     Theirs(Box<str>),
-    /// It is the road.
-    Road,
+    /// It is the road, with this door's credential: a host of a version other than 3 shows its user's there.
+    OwnRoad,
+    /// It is the road, with the token that the relay gave.
+    TheirRoad,
     /// There is nothing here.
     Nowhere,
     /// It comes from where nobody may come from.
@@ -48,9 +52,18 @@ pub(super) fn route<B>(request: &Request<B>, secret: &str) -> Route {
         (&Method::POST, ["server", "pair"] | ["server", "pair", "status"]) => {
             Route::Theirs(path.into())
         }
-        (&Method::GET, ["server"]) => Route::Road,
+        (&Method::GET, ["server"]) if shows_a_token(request.headers()) => Route::TheirRoad,
+        (&Method::GET, ["server"]) => Route::OwnRoad,
         _ => Route::Nowhere,
     }
+}
+
+/// Whether what a host shows on its road is a token that the relay gave, and not its user's credential. Since
+/// version 3 it is; what a host says in another way is taken for the worse.
+fn shows_a_token(headers: &HeaderMap) -> bool {
+    let mut versions = headers.get_all("x-codex-protocol-version").iter();
+    let version = versions.next();
+    version.is_some_and(|version| version == Version::V3.as_str()) && versions.next().is_none()
 }
 
 /// A page of the web may be made to believe that another name is this machine's (DNS rebinding), but
@@ -110,7 +123,7 @@ mod tests {
                 "wham/remote/control/server/pair/status",
                 theirs("wham/remote/control/server/pair/status"),
             ),
-            ("GET", "wham/remote/control/server", Route::Road),
+            ("GET", "wham/remote/control/server", Route::OwnRoad),
             (
                 "GET",
                 "wham/remote/control/environments/env_1/clients?limit=5",
@@ -145,6 +158,25 @@ mod tests {
     }
 
     #[test]
+    fn only_a_road_of_version_3_shows_a_token_of_the_relay() {
+        let path = format!("/{SECRET}/wham/remote/control/server");
+        for (versions, route) in [
+            (&["3"][..], Route::TheirRoad),
+            (&["2"], Route::OwnRoad),
+            (&["4"], Route::OwnRoad),
+            (&["3, 2"], Route::OwnRoad),
+            (&["3", "2"], Route::OwnRoad),
+            (&["2", "3"], Route::OwnRoad),
+            (&[""], Route::OwnRoad),
+            (&[], Route::OwnRoad),
+        ] {
+            let mut headers = vec![("host", "localhost")];
+            headers.extend(versions.iter().map(|v| ("x-codex-protocol-version", *v)));
+            assert_eq!(decide("GET", &path, &headers), route, "{versions:?}");
+        }
+    }
+
+    #[test]
     fn without_the_secret_there_is_nothing() {
         for path in [
             "/wham/remote/control/server",
@@ -171,7 +203,7 @@ mod tests {
         ] {
             assert_eq!(
                 decide("GET", &path, &[("host", host)]),
-                Route::Road,
+                Route::OwnRoad,
                 "{host}"
             );
         }

@@ -1,5 +1,6 @@
 //! Upstreams that are processes: a JSON object a line, both ways.
 
+use std::ffi::OsStr;
 use std::io;
 use std::process::Stdio;
 
@@ -26,12 +27,18 @@ struct Process {
     child: Child,
 }
 
-/// Starts `command`. What it says to its standard error goes to ours.
+/// Starts `command`, with our environment but for the variable `hidden`. What it says to its standard
+/// error goes to ours.
 pub(super) fn open(
     command: &str,
+    hidden: Option<&OsStr>,
     limits: &GuestLimits,
 ) -> Result<(LineReader, LineWriter), UpstreamError> {
-    let mut child = Command::new("/bin/sh")
+    let mut shell = Command::new("/bin/sh");
+    if let Some(hidden) = hidden {
+        shell.env_remove(hidden);
+    }
+    let mut child = shell
         .arg("-c")
         .arg(command)
         .stdin(Stdio::piped())
@@ -111,6 +118,24 @@ impl Drop for Process {
         if let Some(group) = group.and_then(Pid::from_raw) {
             // It may be gone, and all of its group with it.
             let _: rustix::io::Result<()> = kill_process_group(group, Signal::KILL);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_process_has_our_environment_but_for_what_is_hidden() {
+        let command = r#"echo "{\"$CARGO_PKG_NAME\": \"$CARGO_PKG_VERSION\"}""#;
+        let limits = GuestLimits::default();
+        for (hidden, name) in [(None, env!("CARGO_PKG_NAME")), (Some("CARGO_PKG_NAME"), "")] {
+            let opened = open(command, hidden.map(OsStr::new), &limits);
+            let (mut reader, _writer) = opened.expect("a shell");
+            let said = reader.next().await.expect("it lives").expect("a line");
+            let expected = format!(r#"{{"{name}": "{}"}}"#, env!("CARGO_PKG_VERSION"));
+            assert_eq!(said.as_str(), expected);
         }
     }
 }

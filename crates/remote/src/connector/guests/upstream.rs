@@ -1,5 +1,6 @@
 //! What stands behind the host.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::io;
 
@@ -20,6 +21,7 @@ pub struct Upstream {
     place: Place,
     bearer: Option<SecretString>,
     dialer: Option<Dialer>,
+    hidden: Option<OsString>,
 }
 
 #[derive(Clone)]
@@ -71,6 +73,7 @@ impl Upstream {
             place,
             bearer: None,
             dialer: None,
+            hidden: None,
         })
     }
 
@@ -89,11 +92,21 @@ impl Upstream {
         self
     }
 
+    /// The same, of which no process is given the variable `name` of our environment: a credential of the
+    /// connector may stand in it. It is kept from guests' processes, and not from whoever runs them: they may
+    /// read what their user may read.
+    #[must_use]
+    pub fn without_variable(mut self, name: impl Into<OsString>) -> Self {
+        self.hidden = Some(name.into());
+        self
+    }
+
     /// What opens it, by `dialer` if it has none of its own.
     pub(super) fn opener(self, dialer: &Dialer) -> Opener {
         Opener {
             place: self.place,
             bearer: self.bearer,
+            hidden: self.hidden,
             dialer: self.dialer.unwrap_or_else(|| dialer.clone()),
         }
     }
@@ -104,6 +117,7 @@ pub(super) struct Opener {
     place: Place,
     bearer: Option<SecretString>,
     dialer: Dialer,
+    hidden: Option<OsString>,
 }
 
 impl Opener {
@@ -120,7 +134,7 @@ impl Opener {
                 Ok((Reader::Socket(reader), Writer::Socket(writer)))
             }
             Place::Command(command) => {
-                let (reader, writer) = lines::open(command, limits)?;
+                let (reader, writer) = lines::open(command, self.hidden.as_deref(), limits)?;
                 Ok((Reader::Lines(Box::new(reader)), Writer::Lines(writer)))
             }
         }
