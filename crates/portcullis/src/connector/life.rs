@@ -24,6 +24,8 @@ pub(crate) struct Connecting {
     name: Box<str>,
     connector: Option<(Connector, ConnectorHandle)>,
     forwarder: Option<Forwarder>,
+    /// Whether the door asks for a credential before it opens. A connector asks that itself.
+    asks: bool,
 }
 
 /// Why it ended before it was told to.
@@ -63,12 +65,31 @@ impl Connecting {
             Some(port) => Some(forwarder(&plan, port).await?),
             None => None,
         };
+        let asks = connector.is_none() && plan.startup == Startup::RequireReady;
         Ok(Self {
             plan,
             name,
             connector,
             forwarder,
+            asks,
         })
+    }
+
+    /// Does what may keep it from starting, and no more: it asks for a credential where there must be
+    /// one. To [live](Self::live) is to go on from there, and to do this first where nobody did.
+    ///
+    /// # Errors
+    ///
+    /// Why it does not start.
+    pub(crate) async fn start(&mut self) -> Result<(), NotStarted> {
+        if let Some((connector, _)) = &mut self.connector {
+            Box::pin(connector.start()).await?;
+        }
+        if self.asks {
+            ready(&self.plan).await?;
+            self.asks = false;
+        }
+        Ok(())
     }
 
     /// What steers the connector, where there is one.
@@ -105,10 +126,9 @@ impl Connecting {
             plan,
             connector,
             forwarder,
+            asks,
             ..
         } = self;
-        // A connector asks that itself.
-        let asks = connector.is_none() && plan.startup == Startup::RequireReady;
         let (stop, stopped) = watch::channel(false);
         let handle = connector.as_ref().map(|(_, handle)| handle.clone());
         let connector = async {
