@@ -1,6 +1,7 @@
 //! A connector and its door on loopback, from their plan to their end.
 
 use std::future::pending;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use super::credentials::CredentialPlan;
 use super::enrolments::LedgerEnrolments;
 use super::installation;
 use super::plan::{ConnectorPlan, UpstreamPlan};
-use crate::output::Exit;
+use crate::output::{self, Exit};
 
 /// What is to run, and does nothing before it [lives](Connecting::live).
 pub(crate) struct Connecting {
@@ -97,8 +98,8 @@ impl Connecting {
         self.connector.as_ref().map(|(_, handle)| handle)
     }
 
-    /// What people are told when it begins: a name and a value a line. One of them holds the secret path
-    /// of the door.
+    /// What people are told when it begins: a name and a value a line. On a terminal one of them holds the
+    /// secret path of the door.
     pub(crate) fn lines(&self) -> Vec<(&'static str, String)> {
         let relay = RelayUrl::dangerous_plain(&self.plan.relay);
         // What is no such URL may hold a password.
@@ -110,8 +111,7 @@ impl Connecting {
         }
         lines.push(("credential", self.plan.credential.to_string()));
         if let Some(forwarder) = &self.forwarder {
-            let url = forwarder.base_url();
-            lines.push(("chatgpt_base_url", format!("{url} (a secret)")));
+            lines.push(("chatgpt_base_url", door_url(forwarder, &self.plan.folder)));
         }
         lines
     }
@@ -203,6 +203,17 @@ async fn forwarder(plan: &ConnectorPlan, port: u16) -> anyhow::Result<Forwarder>
     config.timeout = plan.timeout;
     let bound = Forwarder::bind(config, plan.credential.open(&plan.account)).await;
     bound.map_err(|error| anyhow!("{error}; choose another port with `--forward`"))
+}
+
+/// The URL of the door, for the agent's configuration. Where what is said may be kept, as in a journal, the
+/// file is named that has its secret path.
+fn door_url(forwarder: &Forwarder, folder: &Path) -> String {
+    if output::is_read_by_a_person() {
+        return format!("{} (a secret)", forwarder.base_url());
+    }
+    let file = installation::secret_path_file(folder);
+    let (address, file) = (forwarder.address(), file.display());
+    format!("http://{address}/SECRET/ (SECRET stands in {file})")
 }
 
 /// Whether a credential can be read, as a connector asks it.
