@@ -116,7 +116,7 @@ def test_a_token_comes_from_the_environment_or_from_a_program(host):
         pytest.param(Reply(403, {"detail": "no"}), "refused", "HTTP 403", id="403"),
         pytest.param(Reply(401, {"code": "expired"}), "expired", "the relay says that the credential has expired", id="expired"),
         pytest.param(Reply(403, {"code": "revoked"}), "revoked", "the relay says that the credential was revoked", id="revoked"),
-        pytest.param(Reply(403, {"detail": "Remote app server was revoked"}), "revoked", "the relay says that the credential was revoked", id="host revoked"),
+        pytest.param(Reply(403, {"detail": "Remote app server was revoked"}), "revoked", "the relay says that this host was revoked", id="host revoked"),
     ],
 )
 def test_a_refused_credential_is_waited_with_until_it_changes(host, token, reply, kind, text):
@@ -456,7 +456,7 @@ def test_a_relay_is_reached_over_tls_when_its_authority_is_named_and_its_certifi
     with Backend(tls=certs) as backend:
         unknown = host(backend, "--token-file", token)
         status = unknown.wait(kind="relay_down")
-        assert "invalid peer certificate: UnknownIssuer" in status["problem"]["text"]
+        assert "its certificate is of no authority that is trusted here (UnknownIssuer)" in status["problem"]["text"]
         unknown.ends_at_once()
         known = host(backend, "--token-file", token, "--tls-ca", certs.ca)
         backend.road()

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import json
-import socket
-import subprocess
 
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from support import configs, tokens
-from support.gate import binary
-from support.process import clean_env, eventually
-from support.raw import ask, request, upgrade
-from support.remote import Guest, Host, Model, Network
+from support import configs, relay, tokens
+from support.operators import portcullis
+from support.process import eventually
+from support.raw import ask, upgrade
+from support.relay import ADA, CONTROL, NAME, enrol, enter, hosts, pair, post, serving, told
+from support.remote import Host, Model, Network
 
-OPERATOR = f"operator-{tokens.MARK}-token"
-ADA = f"{tokens.ISSUER}#ada"
-CONTROL = "/backend-api/wham/remote/control"
-NAME = socket.gethostname()
 UNKNOWN = b'{"detail":"Remote app server not found"}'
 
 
@@ -37,31 +32,8 @@ def model(cleanup):
 
 
 @pytest.fixture
-def config(files, tmp_path):
-    """A gate where hosts dial, whose guests come in at `/host/NAME`."""
-    operators = tmp_path / "operators.txt"
-    operators.write_text(f"olga:{OPERATOR}\n")
-    operators.chmod(0o600)
-
-    def make(memory: dict, *names: str, port: int = 0, relay: dict | None = None, **guests) -> dict:
-        dialled = {"name": "hosts", "path": "/backend-api/*", "upstream": "relay", "verifiers": ["jwt"], "relay": relay or {}}
-        doors = [
-            {"name": f"guests of {name}", "path": f"/host/{name}", "upstream": f"remote:{name}", "verifiers": ["jwt"], **guests}
-            for name in names
-        ]
-        return {
-            "listener": [{"url": f"ws://127.0.0.1:{port}"}],
-            "verifier": {
-                "jwt": {"kind": "hmac-jwt", "secret_files": [files["secret"]], "issuer": tokens.ISSUER, "audience": tokens.AUDIENCE},
-                "operators": {"kind": "capability-token", "tokens_file": operators, "scopes": ["portcullis:admin"]},
-            },
-            "route": [dialled, *doors],
-            "admin": {"listen": "127.0.0.1:0", "verifiers": ["operators"]},
-            "limits": {"failed_handshakes": "1000000/m", "handshakes": "1000000/m"},
-            **memory,
-        }
-
-    return make
+def config(files):
+    return lambda memory, *names, **settings: relay.config(files, memory, *names, **settings)
 
 
 @pytest.fixture
@@ -77,61 +49,12 @@ def host(cleanup, tmp_path, model):
     return start
 
 
-def portcullis(door, *argv: str, code: int = 0) -> str:
-    env = {"PORTCULLIS_ADMIN": door.admin_url, "PORTCULLIS_ADMIN_TOKEN": OPERATOR}
-    ran = subprocess.run([binary(), *argv], env=clean_env(env), capture_output=True, text=True, timeout=30)
-    assert ran.returncode == code, (argv, ran.stdout, ran.stderr)
-    return ran.stdout
-
-
-def hosts(door) -> list[dict]:
-    return json.loads(portcullis(door, "hosts", "ls", "--json"))
-
-
-def serving(door, but: str = "") -> dict:
-    """Waits for a host, another one than `but`, whose road is open."""
-
-    def found():
-        return next((host for host in hosts(door) if host["state"] == "open" and host["id"] != but), None)
-
-    return eventually(found, 60, every=0.1, what="an open road")
-
-
-def told(door, message: str, after: int = 0, **fields) -> dict:
-    """Waits for a line of the relay."""
-
-    def fits(record: dict) -> bool:
-        found = record.get("fields", {})
-        begins = found.get("message", "").startswith(message)
-        return record.get("target") == "portcullis::remote" and begins and all(found.get(k) == v for k, v in fields.items())
-
-    return door.wait_record(fits, 60, message, after)["fields"]
-
-
-def enter(door, name: str = NAME, account: str = "ada") -> Guest:
-    return Guest(door.ws(f"/host/{name}"), tokens.make(sub=account))
-
-
 def refused(door, account: str) -> tuple[int, str]:
     """The status and the code with which a guest is refused."""
     with pytest.raises(InvalidStatus) as caught:
         enter(door, account=account)
     response = caught.value.response
     return response.status_code, json.loads(response.body)["code"]
-
-
-def post(door, path: str, token: str, body: dict, headers=()):
-    data = json.dumps(body).encode()
-    lines = [("Authorization", f"Bearer {token}"), ("Content-Type", "application/json"), ("Content-Length", str(len(data))), *headers]
-    return ask(door.port, request("POST", f"{CONTROL}/{path}", lines, host=door.authority, body=data))
-
-
-def enrol(door, account: str = "ada", name: str = "box", installation: str = "i1") -> dict:
-    """Enrols a machine that is played by hand."""
-    body = {"name": name, "os": "linux", "arch": "x86_64", "app_server_version": "1", "installation_id": installation}
-    answer = post(door, "server/enroll", tokens.make(sub=account), body)
-    assert answer.status == 200, answer.text
-    return json.loads(answer.body)
 
 
 def dial(door, enrolled: dict, token: str | None = None, headers=()):
@@ -213,6 +136,28 @@ def test_the_host_comes_back_by_itself_to_a_gate_that_was_restarted(gate, config
 
 
 @pytest.mark.timeout(180)
+@pytest.mark.parametrize("memory", ["postgres and nats"], indirect=True)
+def test_a_guest_at_another_gate_reaches_the_host_which_is_elsewhere_for_operators_there(gate, config, host, model, memory):
+    whole = config(memory, NAME)
+    near, far = gate(whole), gate(whole)
+    host(near.port)
+    shown = serving(near)
+    eventually(lambda: hosts(far)[0]["state"] == "elsewhere", 20, every=0.1, what="an answer over the bus")
+    found = json.loads(portcullis(far, "hosts", "show", shown["id"], "--json"))
+    assert (found["state"], found["road"]) == ("elsewhere", None)
+    guest = enter(far)
+    guest.begin()
+    turn = guest.decline(guest.approval())
+    assert turn["status"] == "completed", turn
+    assert len(model.asked) == 2
+    assert hosts(near)[0]["road"]["guests"] == 1
+    portcullis(far, "hosts", "revoke", shown["id"])
+    told(near, "a road has ended", host=shown["id"], reason="revoked")
+    assert guest.end()[1] == "resource_unknown"
+    assert [hosts(door)[0]["state"] for door in (near, far)] == ["revoked", "revoked"]
+
+
+@pytest.mark.timeout(180)
 def test_a_host_that_is_forgotten_enrols_anew_and_one_that_is_revoked_stays_out(gate, config, host, tmp_path):
     door = gate(config({"ledger": {"url": f"sqlite:{tmp_path / 'l.db'}"}}, NAME))
     host(door.port)
@@ -248,13 +193,11 @@ def test_a_foreign_account_is_refused_until_it_is_paired_and_cut_when_it_is_unpa
     assert refused(door, "bob") == (403, "not_owner")
     guest = enter(door)
     guest.begin()
-    paired = guest.ask("remoteControl/pairing/start", {"manualCode": True})
-    claimed = post(door, "pair/claim", tokens.make(sub="bob"), {"manual_pairing_code": paired["manualPairingCode"], "display_name": "Bob's phone"})
-    assert claimed.status == 200, claimed.text
+    pair(door, guest, "bob")
     bob = enter(door, account="bob")
     bob.begin()
     device, = json.loads(portcullis(door, "hosts", "devices", shown["id"], "--json"))
-    assert (device["account"], device["display_name"]) == (f"{tokens.ISSUER}#bob", "Bob's phone")
+    assert (device["account"], device["display_name"]) == (f"{tokens.ISSUER}#bob", "bob's phone")
     portcullis(door, "hosts", "unpair", shown["id"], device["id"])
     assert bob.end() == (4003, "not_owner")
     assert refused(door, "bob") == (403, "not_owner")
@@ -296,6 +239,22 @@ def test_a_road_needs_a_server_token_and_only_an_unknown_host_is_told_to_enrol_a
     assert ask(door.port, upgrade(f"{CONTROL}/server", [("Authorization", "Bearer x")], host=door.authority)).status == 400
     assert post(door, "server/pair", enrolled["remote_control_token"], {}).status == 200
     assert post(door, "server/pair", tokens.make(sub="ada"), {}).status == 401
+
+
+@pytest.mark.parametrize("before", ["/backend-api/x", "/backend-api/wham", "/backend-api/wham/remote/control", "/backend-api/x/backend-api"])
+def test_an_accounts_credential_opens_no_road_and_begins_no_pairing_by_a_longer_path(gate, config, memory, before):
+    door = gate(config(memory))
+    enrolled = enrol(door)
+    control = f"{before}/wham/remote/control"
+    for token in [tokens.make(sub="ada"), enrolled["remote_control_token"]]:
+        said = [("Authorization", f"Bearer {token}"), ("x-codex-server-id", enrolled["server_id"]), ("x-codex-protocol-version", "2")]
+        road = ask(door.port, upgrade(f"{control}/server", said, host=door.authority))
+        assert road.status in (401, 404) and road.body != UNKNOWN, road.text
+        for path in ["server/pair", "server/pair/status"]:
+            lines = [*said, ("Content-Type", "application/json"), ("Content-Length", "2")]
+            paired = ask(door.port, request("POST", f"{control}/{path}", lines, host=door.authority, body=b"{}"))
+            assert paired.status in (401, 404), paired.text
+    assert "a road is open" not in door.process.err.text()
 
 
 def test_a_server_token_is_nobodys_credential(gate, config, memory):

@@ -38,7 +38,10 @@ pub struct ServiceUpstream {
 impl ServiceUpstream {
     /// Takes `service`. It is called on the gate's threads, each of which has a runtime of its own;
     /// it must not block. A request for a WebSocket is answered with 101 when its [`Socket`] is
-    /// taken, and `Sec-WebSocket-Accept` is the gate's to add.
+    /// taken, and `Sec-WebSocket-Accept` is the gate's to add. One that is refused with a
+    /// [`Refusal`] among the response's extensions, where
+    /// [`denial`](portcullis_boundary::denial::denial) leaves it, is refused as by the gate itself:
+    /// with the route's codes, and so that script can read it.
     pub fn new<S>(service: S) -> Self
     where
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>

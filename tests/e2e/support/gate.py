@@ -158,7 +158,8 @@ class Gate:
         after = len(self.records())
         self.write_config(config)
         self.process.signal(signal.SIGHUP)
-        self.wait_record(lambda r: "reload" in json.dumps(r).lower(), what="reload record", after=after)
+        ends = ("reloaded", "reload failed")
+        self.wait_record(lambda r: r.get("fields", {}).get("message", "").startswith(ends), what="reload record", after=after)
 
     def drain(self) -> None:
         self.process.signal(signal.SIGTERM)

@@ -34,7 +34,7 @@ def portcullis(door: Gate, *argv: str, code: int = 0, token: str = OPERATOR) -> 
     ran = subprocess.run([binary(), *argv], env=clean_env(env), capture_output=True, text=True, timeout=30)
     assert ran.returncode == code, (argv, ran.stdout, ran.stderr)
     assert OPERATOR not in ran.stdout + ran.stderr
-    return ran.stdout if code == 0 else ran.stderr
+    return ran.stdout or ran.stderr
 
 
 def data(door: Gate, *argv: str):

@@ -21,10 +21,12 @@ class Lines:
         self._thread.start()
 
     def _read(self, stream) -> None:
-        for raw in stream:
-            with self._changed:
-                self._lines.append(raw.decode("utf-8", "replace").rstrip("\r\n"))
-                self._changed.notify_all()
+        # Closed at its end: a run starts some thousand children, and a process may open as many files.
+        with stream:
+            for raw in stream:
+                with self._changed:
+                    self._lines.append(raw.decode("utf-8", "replace").rstrip("\r\n"))
+                    self._changed.notify_all()
         with self._changed:
             self._ended = True
             self._changed.notify_all()

@@ -31,8 +31,8 @@ class Server:
         self.child: subprocess.Popen | None = None
 
     def run(self, argv: list) -> None:
-        log = open(self.folder / "log", "ab")
-        self.child = subprocess.Popen([str(part) for part in argv], cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **as_nobody())
+        with open(self.folder / "log", "ab") as log:
+            self.child = subprocess.Popen([str(part) for part in argv], cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **as_nobody())
 
     def kill(self, how: signal.Signals) -> None:
         if self.child is not None and self.child.poll() is None:

@@ -79,7 +79,11 @@ impl Dialer {
         bounds: Bounds,
     ) -> Result<Answer, Unreachable> {
         let length = HeaderValue::from(question.body().len());
-        question.headers_mut().insert(CONTENT_LENGTH, length);
+        let headers = question.headers_mut();
+        headers.insert(CONTENT_LENGTH, length);
+        headers
+            .entry(USER_AGENT)
+            .or_insert(HeaderValue::from_static(AGENT));
         match self.exchange(address, question, bounds).await? {
             Spoken::Answered(answer) => Ok(answer),
             Spoken::Switched(..) => {
@@ -90,7 +94,7 @@ impl Dialer {
     }
 
     /// Asks `address` to switch to the protocol that `headers` name, as those of a
-    /// [`Handshake`](super::Handshake) do.
+    /// [`Handshake`](super::Handshake) do. Nothing but `Host` is added to them.
     ///
     /// Cancel-safe: dropping the future drops the connection.
     ///
@@ -124,11 +128,7 @@ impl Dialer {
     ) -> Result<Spoken, Unreachable> {
         let exchange = async {
             *question.uri_mut() = Uri::from(address.target().clone());
-            let headers = question.headers_mut();
-            headers.insert(HOST, host_header(address)?);
-            headers
-                .entry(USER_AGENT)
-                .or_insert(HeaderValue::from_static(AGENT));
+            question.headers_mut().insert(HOST, host_header(address)?);
             let stream = self.dial(address).await?;
             let spoken = speak(stream, question, bounds.body).await;
             spoken.map_err(|error| Unreachable::passing(Step::Handshake, error))

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::leaver::Leaver;
 use super::refuse::{Farewell, switching, tell};
-use super::upgrade::{Bridge, Terms, reach};
+use super::upgrade::{Bridge, Terms, reach, refused};
 use super::{Outcome, Then};
 use crate::config::Route;
 use crate::places::Place;
@@ -127,7 +127,7 @@ impl FirstMessage {
         let leaver = Leaver::new(reporter, route, arrival, &pass, trail);
         let reached = reach(worker, route, arrival, &pass, Terms::AsAnswered, trail).await;
         leaver.stays();
-        let upstream = reached.map_err(|unreached| Refused::from(Refusal::from(unreached)))?;
+        let upstream = reached.map_err(|unreached| refused(&pass, unreached.into()))?;
         reporter.admitted(route.policy.name(), arrival, &pass, trail);
         let (hosts, trail) = (self.boundary.hosts(), trail.clone());
         Ok(Bridge::new(

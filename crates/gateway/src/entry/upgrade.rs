@@ -138,7 +138,7 @@ pub(super) async fn upgrade(
             Outcome::Switch(response, Box::new(Then::Relay(bridge)))
         }
         Err(Unreached::Answered(response)) => {
-            let refused = Refused::from(response_refusal(response.status()));
+            let refused = refused(&pass, response_refusal(response.status()));
             match delivery(entry, &arrival, &refused) {
                 Delivery::Denial => {
                     reporter.admitted(route.policy.name(), &arrival, &pass, &trail);
@@ -148,7 +148,9 @@ pub(super) async fn upgrade(
                 Delivery::Close(_) => tell(worker, entry, &arrival, refused, &trail),
             }
         }
-        Err(Unreached::Failed(refusal)) => tell(worker, entry, &arrival, refusal.into(), &trail),
+        Err(Unreached::Failed(refusal)) => {
+            tell(worker, entry, &arrival, refused(&pass, refusal), &trail)
+        }
     }
 }
 
@@ -183,7 +185,7 @@ pub(super) enum Terms {
 pub(super) enum Unreached {
     /// It answered, and did not switch protocols.
     Answered(Box<Response<Bytes>>),
-    /// It did not answer as a WebSocket server does.
+    /// It did not answer as a WebSocket server does, or is a service that refuses as the gate would.
     Failed(Refusal),
 }
 
@@ -194,6 +196,14 @@ impl From<Unreached> for Refusal {
             Unreached::Failed(refusal) => refusal,
         }
     }
+}
+
+/// `refusal` of somebody who is known.
+pub(super) fn refused(pass: &Pass, refusal: Refusal) -> Refused {
+    let mut refused = Refused::from(refusal);
+    refused.carrier = pass.carrier();
+    refused.identity = Some(Box::new(pass.identity().clone()));
+    refused
 }
 
 fn response_refusal(status: StatusCode) -> Refusal {
@@ -259,7 +269,12 @@ async fn shake_hands(
 
 fn unreached(error: HandshakeError, credential_is_ours: bool) -> Unreached {
     let kind = match error {
-        HandshakeError::Refused(response) => {
+        HandshakeError::Refused(mut response) => {
+            // What a service of this program says in the gate's own words is told by the gate, to
+            // each client in its way: script could not read it in a response.
+            if let Some(refusal) = response.extensions_mut().remove() {
+                return Unreached::Failed(refusal);
+            }
             // An upstream that refuses *our* credential is not the client's to mend.
             let ours = credential_is_ours && matches!(response.status().as_u16(), 401 | 403);
             return if ours {

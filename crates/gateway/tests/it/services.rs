@@ -10,9 +10,12 @@ use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use portcullis_boundary::carrier::Carriers;
 use portcullis_boundary::clock::{Clock, SystemClock, Timestamp};
-use portcullis_boundary::policy::Auth;
+use portcullis_boundary::denial::denial;
+use portcullis_boundary::policy::{Auth, Signal};
 use portcullis_boundary::revocation::{Revocation, Target as Revoked};
-use portcullis_boundary::{Credential, Identity, RefusalKind, Rejection, Verifier};
+use portcullis_boundary::{
+    Credential, Identity, Policy, Refusal, RefusalKind, Rejection, Verifier,
+};
 use portcullis_gateway::config::{Target, Upstream};
 use portcullis_gateway::service::{Admitted, Body, ServiceUpstream, Socket, SocketIo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -77,6 +80,39 @@ async fn a_services_refusal_of_a_handshake_is_passed_on_with_its_body() {
     assert_eq!(answer.status, 426);
     assert_eq!(client.body(&answer).await, "by POST");
     gate.sessions(0).await;
+}
+
+#[tokio::test]
+async fn a_service_that_refuses_as_the_gate_would_is_heard_by_a_page_too() {
+    for (signal, is_accepted) in [(Signal::Http, false), (Signal::Close, true)] {
+        let mut setup = Setup::new(required());
+        setup.policy = setup.policy.with_signal(signal);
+        setup.upstream = upstream(|_| async {
+            let policy = Policy::new("service", Auth::Off);
+            let refusal = Refusal::new(RefusalKind::NotOwner);
+            denial(refusal, &policy).map(|body| {
+                Full::new(body)
+                    .map_err(|never| match never {})
+                    .boxed_unsync()
+            })
+        });
+        let gate = setup.start();
+        let (answer, mut client) = gate.handshake(&[("authorization", &bearer())]).await;
+        if is_accepted {
+            assert_eq!(answer.status, 101, "{}", answer.text);
+            let (code, reason) = client.next().await.expect("a close").close();
+            assert_eq!((code, reason.as_str()), (4003, "not_owner"));
+        } else {
+            assert_eq!(answer.status, 403);
+            assert!(
+                client
+                    .body(&answer)
+                    .await
+                    .contains("\"code\":\"not_owner\"")
+            );
+        }
+        gate.sessions(0).await;
+    }
 }
 
 #[tokio::test]

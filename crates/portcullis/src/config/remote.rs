@@ -148,9 +148,10 @@ pub(super) fn check(builder: &mut Builder, route: &file::Route) {
     }
 }
 
-/// What stands behind a route where hosts dial: what is asked in the name of an account.
-pub(super) fn relay(place: &RemotePlace) -> Target {
-    host_route(place, AskedAs::Account)
+/// What stands behind `route`, where hosts dial: what is asked in the name of an account.
+pub(super) fn relay(place: &RemotePlace, route: &file::Route) -> Target {
+    let below = route.path.value.trim_end_matches("/*");
+    host_route(place, below, AskedAs::Account)
 }
 
 /// What stands behind `route`, which leads to the host `name`.
@@ -200,7 +201,7 @@ pub(super) fn beside(
     let (auth, asked_as) = if required {
         (Auth::Upstream, AskedAs::Host)
     } else {
-        (Auth::Off, AskedAs::Account)
+        (Auth::Off, AskedAs::HostOfEverybody)
     };
     let place = builder.outside().remote();
     let each = ASKED_BY_HOSTS.map(|(what, path)| {
@@ -209,7 +210,7 @@ pub(super) fn beside(
             .with_origin(OriginRule::None)
             .with_signal(Signal::Http)
             .with_codes(route.policy.codes().clone());
-        let mut upstream = Upstream::new(host_route(place, asked_as));
+        let mut upstream = Upstream::new(host_route(place, prefix, asked_as));
         upstream.pass_credential = true;
         upstream.identity_headers = false;
         upstream.max_body = route.upstream.max_body;
@@ -263,8 +264,8 @@ pub(super) fn check_rivals(
     }
 }
 
-fn host_route(place: &RemotePlace, asked_as: AskedAs) -> Target {
-    let hosts = HostRoute::new(place.clone(), asked_as);
+fn host_route(place: &RemotePlace, below: &str, asked_as: AskedAs) -> Target {
+    let hosts = HostRoute::new(place.clone(), below.into(), asked_as);
     Target::Service(ServiceUpstream::new(hosts).draining_itself())
 }
 

@@ -49,7 +49,7 @@ pub(super) fn build(
     }
     match &url {
         UpstreamUrl::Relay => {
-            upstream.target = remote::relay(builder.outside().remote());
+            upstream.target = remote::relay(builder.outside().remote(), route);
             return Some(upstream);
         }
         UpstreamUrl::Remote(name) => {

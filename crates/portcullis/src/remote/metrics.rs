@@ -27,9 +27,10 @@ pub(super) fn answered(asked: &'static str, status: StatusCode) {
     .increment(1);
 }
 
-/// What a host asks for at `path`, as far as names of metrics go.
-pub(super) fn asked(path: &str) -> &'static str {
-    let Some((_, path)) = path.rsplit_once("wham/remote/control/") else {
+/// What a host asks for at `path`, which is below `below`, as far as names of metrics go.
+pub(super) fn asked(below: &str, path: &str) -> &'static str {
+    let path = path.strip_prefix(below);
+    let Some(path) = path.and_then(|path| path.strip_prefix("/wham/remote/control/")) else {
         return "other";
     };
     match path {
@@ -137,11 +138,14 @@ mod tests {
 
     #[test]
     fn what_is_asked_has_one_of_few_names() {
-        let at = |path: &str| asked(&format!("/backend-api/wham/remote/control/{path}"));
+        let below = "/backend-api";
+        let at = |path: &str| asked(below, &format!("{below}/wham/remote/control/{path}"));
         assert_eq!(at("server"), "road");
         assert_eq!(at("server/enroll"), "enrol");
         assert_eq!(at("environments/x/clients/y"), "devices");
         assert_eq!(at("server/anything"), "other");
-        assert_eq!(asked("/ps/mcp"), "other");
+        assert_eq!(asked(below, "/backend-api/ps/mcp"), "other");
+        let longer = "/backend-api/x/wham/remote/control/server";
+        assert_eq!(asked(below, longer), "other");
     }
 }

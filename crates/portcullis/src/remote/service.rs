@@ -24,23 +24,31 @@ type Answered = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> 
 /// As whom a route's requests are asked.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum AskedAs {
-    /// As the account of who entered.
+    /// As the account of who entered. What hosts ask with their server tokens is not answered.
     Account,
     /// As a host, by a server token that the relay knows. Nobody was asked who it is.
     Host,
+    /// As a host where nobody is asked anything: by a server token, or as hosts of old by the one
+    /// account that there is.
+    HostOfEverybody,
 }
 
 /// What hosts ask, behind a route.
 #[derive(Clone)]
 pub(crate) struct HostRoute {
     place: RemotePlace,
+    below: Arc<str>,
     asked_as: AskedAs,
 }
 
 impl HostRoute {
-    /// Answers by the relay at `place`.
-    pub(crate) const fn new(place: RemotePlace, asked_as: AskedAs) -> Self {
-        Self { place, asked_as }
+    /// Answers by the relay at `place` what is asked below the path `below`.
+    pub(crate) const fn new(place: RemotePlace, below: Arc<str>, asked_as: AskedAs) -> Self {
+        Self {
+            place,
+            below,
+            asked_as,
+        }
     }
 }
 
@@ -57,8 +65,12 @@ impl Service<Request<Body>> for HostRoute {
         let Some(relay) = self.place.relay() else {
             return Box::pin(async { Ok(away()) });
         };
-        let mut end = relay.host_end();
-        let asked = metrics::asked(request.uri().path());
+        let end = relay.host_end().below(Arc::clone(&self.below));
+        let mut end = match self.asked_as {
+            AskedAs::Account => end.only_accounts(),
+            AskedAs::Host | AskedAs::HostOfEverybody => end,
+        };
+        let asked = metrics::asked(&self.below, request.uri().path());
         let request = prepared(request, self.asked_as);
         Box::pin(async move {
             let response = boxed(end.call(request).await);
@@ -125,11 +137,11 @@ impl Service<Request<Body>> for GuestRoute {
 fn prepared(mut request: Request<Body>, asked_as: AskedAs) -> Request<Body> {
     let admitted = request.extensions_mut().remove::<Admitted>();
     match (asked_as, admitted) {
-        (AskedAs::Account, Some(admitted)) => {
+        (AskedAs::Account | AskedAs::HostOfEverybody, Some(admitted)) => {
             let account = account_of(&admitted.identity());
             request.extensions_mut().insert(account);
         }
-        (AskedAs::Host, _) | (AskedAs::Account, None) => {}
+        (AskedAs::Host, _) | (_, None) => {}
     }
     if let Some(socket) = request.extensions_mut().remove::<Socket>() {
         let headers = request.headers_mut();

@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures_util::{Sink, Stream};
-use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use portcullis_boundary::RefusalKind;
 use portcullis_boundary::clock::Timestamp;
 use portcullis_client::connect::{Bounds, Handshake, Stream as Connection, Switched, Upgraded};
@@ -168,9 +168,7 @@ fn headers(
     cursor: Option<&str>,
 ) -> Result<HeaderMap, Failure> {
     let name = STANDARD.encode(config.host.name.as_bytes());
-    let agent = config.host.agent();
-    let fields = [
-        (USER_AGENT.as_str(), &*agent),
+    let fields: [(&'static str, &str); 4] = [
         ("x-codex-server-id", &enrolment.server_id),
         ("x-codex-name", &name),
         ("x-codex-protocol-version", Version::V3.as_str()),

@@ -1,10 +1,11 @@
 //! What operators ask of hosts.
 
-use super::exchange::Notice;
+use super::exchange::{Board, Notice};
 use super::{BookError, Device, Host, HostStatus, Inner, Listed, Page, Relay, Renamed};
 
 impl Relay {
-    /// Hosts by id, and how they stand here; only those of `account`, when given.
+    /// Hosts by id, and how they stand; only those of `account`, when given. When a road does not end here,
+    /// other gates are asked once for all hosts of the page, and have as long as the exchange gives them.
     ///
     /// # Errors
     ///
@@ -15,21 +16,30 @@ impl Relay {
         page: Page,
     ) -> Result<Listed<HostStatus>, BookError> {
         let listed = self.0.book.list_hosts(account, page).await?;
-        let items = listed.items.into_iter();
         Ok(Listed {
-            items: items.map(|host| self.status(host)).collect(),
+            items: self.statuses(listed.items).await,
             next: listed.next,
         })
     }
 
-    /// The host with this id, and how it stands here.
+    /// The host with this id, and how it stands. Other gates are asked as for a [page](Self::list_hosts).
     ///
     /// # Errors
     ///
     /// [`BookError`]. Cancel-safe.
     pub async fn find_host(&self, id: &str) -> Result<Option<HostStatus>, BookError> {
         let found = self.0.book.find_host(id).await?;
-        Ok(found.map(|host| self.status(host)))
+        let found = self.statuses(found.into_iter().collect()).await;
+        Ok(found.into_iter().next())
+    }
+
+    /// Whether there is a host with this id, revoked or not.
+    ///
+    /// # Errors
+    ///
+    /// [`BookError`]. Cancel-safe.
+    pub async fn knows_host(&self, id: &str) -> Result<bool, BookError> {
+        Ok(self.0.book.find_host(id).await?.is_some())
     }
 
     /// The devices of a host by id.
@@ -91,12 +101,21 @@ impl Relay {
         Ok(was_there)
     }
 
-    fn status(&self, host: Host) -> HostStatus {
-        HostStatus {
-            road: self.0.roads.find(&host.id).map(|road| road.status()),
-            last: self.0.roads.last(&host.id),
-            host,
-        }
+    async fn statuses(&self, hosts: Vec<Host>) -> Vec<HostStatus> {
+        let relay = &*self.0;
+        let is_sought = |host: &&Host| host.revoked_at.is_none() && !relay.has_road(&host.id);
+        let sought = hosts.iter().filter(is_sought);
+        let sought = sought.map(|host| host.id.clone()).collect();
+        let elsewhere = relay.exchange.roads_elsewhere(relay.number, sought).await;
+        let hosts = hosts.into_iter();
+        hosts
+            .map(|host| HostStatus {
+                road: relay.roads.find(&host.id).map(|road| road.status()),
+                is_elsewhere: elsewhere.contains(&host.id),
+                last: relay.roads.last(&host.id),
+                host,
+            })
+            .collect()
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use portcullis_boundary::clock::Timestamp;
 use tokio::sync::mpsc;
 
-use crate::wire::{ClientEnvelope, ServerEnvelope, Version};
+use crate::wire::{ClientEnvelope, ServerEnvelope, ServerEvent, Version};
 
 /// A guest's end of a road. It is there for one road: when that ends, [`Link::down`] does. Dropping it
 /// leaves the road.
@@ -53,78 +53,145 @@ pub struct RoadAge {
 pub enum Down {
     /// What the host had kept was said again: nothing comes twice from here on.
     Settled(Version),
-    /// The host says something. It was acknowledged. The bytes are those that it counts in [`Unread`].
-    Envelope(Box<ServerEnvelope>, usize),
+    /// The host says something. It was acknowledged, and counts in [`Unread`] while it waits.
+    Envelope(Box<ServerEnvelope>, Counted),
     /// The guest reads too slowly, and has missed something.
     Slow,
 }
 
 /// The bytes that wait for one guest, in all queues together. Clones count the same.
+///
+/// The parts of a message are counted apart: while a long one is on its way, short ones find the room that
+/// they always have.
 #[derive(Clone, Debug)]
-pub struct Unread {
-    bytes: Arc<AtomicUsize>,
+pub struct Unread(Arc<Counts>);
+
+#[derive(Debug)]
+struct Counts {
+    whole: Count,
+    parts: Count,
+}
+
+#[derive(Debug)]
+struct Count {
+    bytes: AtomicUsize,
     most: usize,
-    in_parts: usize,
 }
 
 impl Unread {
-    /// Nothing waits, and at most `most` bytes may; and `in_parts` more of a message that comes in chunks.
+    /// Nothing waits, and at most `most` bytes may, beside `in_parts` of messages that come in chunks. The last
+    /// that is counted may overshoot either.
     #[must_use]
     pub fn new(most: usize, in_parts: usize) -> Self {
-        Self {
-            bytes: Arc::default(),
+        let count = |most| Count {
+            bytes: AtomicUsize::new(0),
             most,
-            in_parts,
+        };
+        Self(Arc::new(Counts {
+            whole: count(most),
+            parts: count(in_parts),
+        }))
+    }
+
+    /// Counts `bytes` of what the host says, until the answer is dropped; none when as many as may be wait
+    /// already.
+    #[must_use]
+    pub fn add_event(&self, event: &ServerEvent, bytes: usize) -> Option<Counted> {
+        match event {
+            ServerEvent::Chunk(_) => self.count(Whole::No, bytes),
+            ServerEvent::Message(_) | ServerEvent::Pong(_) | ServerEvent::Ack => self.add(bytes),
         }
     }
 
-    /// Counts `bytes`; none when as many as may be wait already. One message counts at most half of what may
-    /// wait, so that it does not cut its own guest.
+    /// The same for a whole message. One counts at most half of what may wait, so that it does not cut its own
+    /// guest.
     #[must_use]
-    pub fn add(&self, bytes: usize) -> Option<usize> {
-        self.count(bytes.min(self.most / 2), self.most)
-    }
-
-    /// The same for a part of a message.
-    #[must_use]
-    pub fn add_part(&self, bytes: usize) -> Option<usize> {
-        self.count(bytes, self.most.saturating_add(self.in_parts))
-    }
-
-    /// They wait no more: what [`add`](Self::add) answered.
-    pub fn sub(&self, counted: usize) {
-        self.bytes.fetch_sub(counted, Ordering::Relaxed);
+    pub fn add(&self, bytes: usize) -> Option<Counted> {
+        self.count(Whole::Yes, bytes.min(self.0.whole.most / 2))
     }
 
     /// How many wait.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.bytes.load(Ordering::Relaxed)
+        let Counts { whole, parts } = &*self.0;
+        whole.bytes.load(Ordering::Relaxed) + parts.bytes.load(Ordering::Relaxed)
     }
 
-    fn count(&self, bytes: usize, most: usize) -> Option<usize> {
-        if self.bytes.load(Ordering::Relaxed) >= most {
+    fn count(&self, whole: Whole, bytes: usize) -> Option<Counted> {
+        let count = self.0.of(whole);
+        if count.bytes.load(Ordering::Relaxed) >= count.most {
             return None;
         }
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        Some(bytes)
+        count.bytes.fetch_add(bytes, Ordering::Relaxed);
+        Some(Counted {
+            unread: self.clone(),
+            whole,
+            bytes,
+        })
+    }
+}
+
+impl Counts {
+    const fn of(&self, whole: Whole) -> &Count {
+        match whole {
+            Whole::Yes => &self.whole,
+            Whole::No => &self.parts,
+        }
+    }
+}
+
+/// Bytes that wait for a guest, until this is dropped: passed on, or lost with their road.
+#[derive(Debug)]
+pub struct Counted {
+    unread: Unread,
+    whole: Whole,
+    bytes: usize,
+}
+
+/// Whether a message waits, or a part of one.
+#[derive(Clone, Copy, Debug)]
+enum Whole {
+    Yes,
+    No,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let count = self.unread.0.of(self.whole);
+        count.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::{Chunk, Status};
 
     #[test]
     fn one_long_message_does_not_cut_its_own_guest_and_many_do() {
         let unread = Unread::new(100, 50);
-        assert_eq!(unread.add(1_000_000), Some(50));
-        assert_eq!(unread.add(49), Some(49));
-        assert_eq!(unread.add(1_000_000), Some(50));
-        assert_eq!(unread.add(1), None);
-        assert_eq!(unread.add_part(10), Some(10), "149 were less than 150");
-        assert_eq!(unread.add_part(1), None);
-        unread.sub(159);
-        assert_eq!((unread.bytes(), unread.add(1)), (0, Some(1)));
+        let long = unread.add(1_000_000).expect("room");
+        let short = unread.add(49).expect("room");
+        let last = unread.add(1_000_000).expect("99 were less than 100");
+        assert_eq!(unread.bytes(), 149);
+        assert!(unread.add(1).is_none());
+        drop((long, short, last));
+        assert_eq!(unread.bytes(), 0);
+        assert!(unread.add(1).is_some());
+    }
+
+    #[test]
+    fn the_parts_of_a_long_message_take_no_room_from_what_is_said_after_it() {
+        let unread = Unread::new(100, 1000);
+        let part = ServerEvent::Chunk(Chunk::new(0, 2, 2000, "eA=="));
+        let pong = ServerEvent::Pong(Status::Active);
+        let parts = [900, 900].map(|bytes| unread.add_event(&part, bytes).expect("room"));
+        assert!(unread.add_event(&part, 1).is_none());
+        let pong = unread.add_event(&pong, 40).expect("its own room");
+        assert_eq!(unread.bytes(), 1840);
+        drop(parts);
+        assert_eq!(unread.bytes(), 40);
+        drop(pong);
+        assert_eq!(unread.bytes(), 0);
     }
 }

@@ -6,7 +6,7 @@
 //!
 //! # What hosts ask
 //!
-//! Paths end with these; what stands before is the program's. Answers are JSON.
+//! These are whole paths behind what stands before them, which [`HostEnd::below`] says. Answers are JSON.
 //!
 //! | request | who asks | answer |
 //! | --- | --- | --- |
@@ -26,6 +26,8 @@
 //! 3. A server token is random, kept as a digest, expires, and takes the place of the one before.
 //! 4. A guest reaches hosts of its own account, and those to which it was paired.
 //! 5. Only what ends with `{"detail":"Remote app server not found"}` makes a host enrol anew.
+//! 6. Who asks is decided by the path, which is read in one way only: what an account is asked for, and what a host
+//!    is, never meet. [`HostEnd::only_accounts`] stands where everybody was asked for an account.
 //!
 //! # Deployment caveat
 //!
@@ -50,7 +52,7 @@ pub use self::book::{
     Platform, Renamed,
 };
 pub use self::exchange::{Board, Coming, Exchange, Notice, Unreached};
-pub use self::link::{Down, Link, RoadAge, Unread};
+pub use self::link::{Counted, Down, Link, RoadAge, Unread};
 pub use self::secret::SecretDigest;
 pub use self::service::{Account, GuestEnd, HostEnd, RelayBody, Socket, Upgrade, Whose};
 pub use self::settings::Settings;

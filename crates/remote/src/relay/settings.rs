@@ -23,7 +23,8 @@ pub struct Settings {
     pub hosts: u32,
     /// The most pairings of a host that count at once. Default: 8.
     pub pairings: u32,
-    /// The most claims with a wrong code of an account within [`Settings::pairing_life`]. Default: 10.
+    /// The most claims with a wrong code of an account within [`Settings::pairing_life`], at each relay. Those
+    /// that are not answered yet count. Default: 10.
     pub wrong_claims: u32,
     /// The most roads that end here. Default: 10,000.
     pub roads: usize,
@@ -35,7 +36,8 @@ pub struct Settings {
     /// What a guest may say until it is known to be delivered; while the host is away, what waits.
     pub waiting: Bounds,
     /// The most bytes that wait for a guest to read them. One message may overshoot it. A guest that reads
-    /// more slowly than its host speaks is cut. Default: 8 MiB.
+    /// more slowly than its host speaks is cut. Parts of messages that are on their way to it count apart, up
+    /// to twice [`Settings::host_message`]. Default: 8 MiB.
     pub unread: usize,
     /// The most bytes of a message of a guest. Default: 16 MiB.
     pub guest_message: usize,

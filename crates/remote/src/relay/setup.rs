@@ -82,7 +82,7 @@ impl Relay {
         Ok(Self(inner))
     }
 
-    /// What hosts ask.
+    /// What hosts ask, at paths with nothing before them.
     #[must_use]
     pub fn host_end(&self) -> HostEnd {
         HostEnd::new(Arc::clone(&self.0))

@@ -49,7 +49,7 @@ pub struct RoadCounts {
     pub ended: Vec<(&'static str, u64)>,
 }
 
-/// A host, and how it stands here.
+/// A host, and how it stands.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct HostStatus {
@@ -57,6 +57,8 @@ pub struct HostStatus {
     pub host: Host,
     /// Its road, if that ends here.
     pub road: Option<RoadStatus>,
+    /// Whether another gate said that it ends there. Of revoked hosts nobody is asked.
+    pub is_elsewhere: bool,
     /// How its last road here ended, as far as that is remembered.
     pub last: Option<LastRoad>,
 }

@@ -1,17 +1,20 @@
 //! Gates that share a bus.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::FutureExt;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
+use portcullis_remote::relay::exchange::bus::BusSettings;
 use portcullis_remote::relay::exchange::{Asked, Coming, LocalExchange};
 use portcullis_remote::relay::{Board, Down, Exchange, Link, Notice, Unreached};
-use portcullis_remote::wire::{ClientEnvelope, ClientEvent, Key, Version};
-use serde_json::json;
+use portcullis_remote::wire::{ClientEnvelope, ClientEvent, Key, ServerEvent, Version};
+use serde_json::{Value, json};
 
 use super::support::{
-    Gate, Gates, Manner, Process, Road, Server, TestBus, TestGuest, TestHost, until, within,
+    Gate, Gates, Manner, Process, Road, Served, Server, TestBus, TestGuest, TestHost, until, within,
 };
 
 #[tokio::test]
@@ -186,6 +189,99 @@ async fn a_revocation_that_was_told_while_the_bus_was_away_is_caught_up() {
 }
 
 #[tokio::test]
+async fn a_device_that_was_taken_back_while_the_bus_was_away_is_caught_up() {
+    for is_paired_anew in [false, true] {
+        let bus = TestBus::default();
+        let [near, far] = Gates::over(&bus).start().await;
+        let host = enrol(&near).await;
+        let device = host.pair("bob").await;
+        let mut bob = TestGuest::enter(far.address, "bob", "vm").await;
+        let own = TestGuest::enter(far.address, "ada", "vm").await;
+        bus.set_away(true);
+        let removed = near.relay.remove_device(&host.server_id, &device).await;
+        assert_eq!(removed, Ok(true));
+        if is_paired_anew {
+            assert_ne!(host.pair("bob").await, device);
+        }
+        bus.set_away(false);
+        assert_eq!(bob.end().await, (4003, "not_owner".into()));
+        assert_eq!(far.relay.guests().len(), 1, "its host's owner stays");
+        drop(own);
+    }
+}
+
+#[tokio::test]
+async fn a_device_that_was_taken_back_in_a_word_that_was_lost_is_caught_up() {
+    let bus = TestBus::default();
+    let [near, far] = Gates::over(&bus).start().await;
+    let host = enrol(&near).await;
+    let device = host.pair("bob").await;
+    let mut bob = TestGuest::enter(far.address, "bob", "vm").await;
+    // It loses every word, and says that it lost something.
+    bus.set_manner(Manner::Bad(1), 1);
+    let removed = near.relay.remove_device(&host.server_id, &device).await;
+    assert_eq!(removed, Ok(true));
+    assert_eq!(bob.end().await, (4003, "not_owner".into()));
+}
+
+#[tokio::test]
+async fn other_gates_are_asked_about_many_hosts_at_once() {
+    let bus = TestBus::default();
+    let [near, far] = Gates::over(&bus).start().await;
+    let (_process, _road) = dial(&near).await;
+    until(|| near.relay.roads().len() == 1).await;
+    let known = near.relay.roads()[0].host.clone();
+    drop(far);
+    let (exchange, _end) = bus.exchange(BusSettings::default());
+    let unknown = (0..999).map(|n| format!("srv_{n:036}").into());
+    let hosts: HashSet<_> = unknown.chain([known.clone()]).collect();
+    let before = bus.calls();
+    let found = within(exchange.roads_elsewhere(1, hosts)).await;
+    assert_eq!(found, HashSet::from([known]));
+    assert_eq!(bus.calls() - before, 5);
+    assert!(
+        within(exchange.roads_elsewhere(1, HashSet::new()))
+            .await
+            .is_empty()
+    );
+    assert_eq!(bus.calls() - before, 5, "nobody is asked about nothing");
+}
+
+/// The word that a road has opened may be lost: they look again now and then.
+#[tokio::test]
+async fn guests_that_wait_for_a_host_ask_other_gates_once_in_three_seconds_each() {
+    let bus = TestBus::default();
+    let exchanges = [(); 2].map(|()| -> (Arc<dyn Exchange>, _) {
+        let (exchange, end) = bus.exchange(BusSettings::default());
+        (Arc::new(exchange), end)
+    });
+    let [near, far] = Gates::with(exchanges).start().await;
+    enrol(&near).await;
+    let mut guests = Vec::new();
+    for _ in 0..100 {
+        guests.push(TestGuest::enter(far.address, "ada", "vm").await);
+    }
+    until(|| bus.calls() >= 100).await;
+    let before = bus.calls();
+    // From here on, time passes when nothing else happens.
+    tokio::time::pause();
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    let asked = bus.calls() - before;
+    assert!((900..=1000).contains(&asked), "{asked}");
+    tokio::time::sleep(Duration::from_secs(25)).await;
+    assert_eq!(far.relay.guests().len(), 100, "they wait for a minute");
+    until(|| far.relay.guests().is_empty()).await;
+    let asked = bus.calls();
+    assert!(asked <= 2100, "{asked}");
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(bus.calls(), asked, "who has left asks no more");
+    tokio::time::resume();
+    for mut guest in guests {
+        assert_eq!(guest.end().await, (4014, "upstream_unreachable".into()));
+    }
+}
+
+#[tokio::test]
 async fn of_two_roads_that_opened_while_the_bus_was_away_the_newer_stays() {
     let bus = TestBus::default();
     let [near, far] = Gates::over(&bus).start().await;
@@ -214,6 +310,59 @@ async fn a_name_that_has_a_road_at_another_gate_is_not_given_again() {
     until(|| near.relay.roads().is_empty()).await;
     let third = TestHost::enrol(far.address, "ada", "vm").await;
     assert_eq!(third.server_id, host.server_id);
+}
+
+#[tokio::test]
+async fn an_enrolment_asks_other_gates_about_the_host_that_it_may_be_and_no_other() {
+    let exchange = BoardOnly::default();
+    let server = Server {
+        exchange: Arc::new(exchange.clone()),
+        ..Server::default()
+    };
+    let server = server.start().await;
+    for number in 0..20 {
+        TestHost::enrol(server.address, "ada", &format!("vm-{number}")).await;
+    }
+    assert_eq!(exchange.asked(), [""; 0], "nobody was one of them before");
+    let host = TestHost::enrol(server.address, "ada", "vm-7").await;
+    assert_eq!(exchange.asked(), [&*host.server_id]);
+    let copy = TestHost::enrol_from(server.address, "ada", "vm-7", "another").await;
+    assert_ne!(copy.server_id, host.server_id);
+    assert_eq!(exchange.asked(), [&*host.server_id]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn questions_about_roads_take_turns_on_the_bus() {
+    let bus = TestBus::default();
+    let (exchange, _end) = bus.exchange(BusSettings {
+        questions: 2,
+        ..BusSettings::default()
+    });
+    let ask = || -> FuturesUnordered<_> {
+        let hosts = (0..5).map(|number| format!("srv_{number}"));
+        hosts
+            .map(|host| exchange.roads_elsewhere(1, HashSet::from([host.into()])))
+            .collect()
+    };
+    let waiting = || {
+        let topics = bus.topics();
+        let answers = topics.iter().filter(|it| it.starts_with("remote.answer."));
+        answers.count()
+    };
+    let mut asking = ask();
+    assert_eq!(asking.next().now_or_never(), None, "nobody answers");
+    assert_eq!(waiting(), 2);
+    while let Some(elsewhere) = within(asking.next()).await {
+        assert_eq!(elsewhere, HashSet::new());
+        assert!(waiting() <= 2);
+    }
+    // Who gives up leaves its place to others.
+    for _ in 0..2 {
+        assert_eq!(ask().next().now_or_never(), None);
+    }
+    let mut asking = ask();
+    assert_eq!(asking.next().now_or_never(), None);
+    assert_eq!(waiting(), 2);
 }
 
 #[tokio::test]
@@ -274,33 +423,14 @@ fn garbage(id: u8) -> Vec<Bytes> {
 /// A pong does not say which ping it answers.
 #[tokio::test]
 async fn a_guest_that_is_back_speaks_only_after_what_it_asked_before_is_answered() {
-    let exchange = BoardOnly::default();
-    let server = Server {
-        exchange: Arc::new(exchange.clone()),
-        ..Server::default()
-    };
-    let server = server.start().await;
-    let host = TestHost::enrol(server.address, "ada", "vm").await;
-    let mut process = Process::new(Version::V3);
-    let mut road = host.dial().await;
-    until(|| !server.relay.roads().is_empty()).await;
-    let id = server.relay.roads()[0].host.clone();
-    within(process.reconnect(&mut road)).await;
-    let is_settled = |_: &Process| server.relay.roads()[0].is_settled;
-    within(process.step_until(&mut road, is_settled)).await;
-    let board = exchange.board();
-    let key = Key::new("cli_1", "str_1").expect("short ids");
-    let coming = |is_back| Coming {
-        key: key.clone(),
-        unread: board.unread(),
-        is_back,
-    };
-    let mut first = board.attach(&id, &coming(false)).expect("a link");
+    let mut it = Settled::new().await;
+    let key = it.key.clone();
+    let mut first = it.attach(false);
     assert!(matches!(first.down.recv().await, Some(Down::Settled(_))));
     assert!(first.probe.is_none());
     let ping = || ClientEnvelope::new(&key, ClientEvent::Ping);
     first.up.send(ping()).await.expect("a road");
-    let mut back = board.attach(&id, &coming(true)).expect("a link");
+    let mut back = it.attach(true);
     drop(first);
     assert!(back.down.recv().now_or_never().is_none());
     let probe = back.probe.take().expect("it is asked for");
@@ -313,21 +443,129 @@ async fn a_guest_that_is_back_speaks_only_after_what_it_asked_before_is_answered
     };
     tokio::select! {
         () = within(hearing) => {}
-        () = process.go_on(&mut road) => panic!("the road has ended"),
+        () = it.process.go_on(&mut it.road) => panic!("the road has ended"),
     }
 }
 
-/// An exchange of nobody, which keeps the board that joined.
+/// Over a bus, what a host says may wait longer where its road ends than it takes to say it.
+#[tokio::test]
+async fn what_a_host_says_after_a_long_message_cuts_nobody_who_has_not_taken_that_yet() {
+    let mut it = Settled::new().await;
+    let mut link = it.attach(false);
+    assert!(matches!(link.down.recv().await, Some(Down::Settled(_))));
+    let long = "x".repeat(16 * 1024 * 1024);
+    it.say(&json!({"long": long})).await;
+    it.say(&json!({"short": 1})).await;
+    let unread = link.unread.clone();
+    let all_waits = unread.bytes();
+    assert!(all_waits > long.len(), "{all_waits}");
+    for _ in 0..100 {
+        let part = link.down.recv().await;
+        assert!(is_part(part.as_ref()), "{part:?}");
+    }
+    let some_waits = unread.bytes();
+    assert!(some_waits < all_waits - 100 * 100_000, "{some_waits}");
+    let mut last = link.down.recv().await;
+    while is_part(last.as_ref()) {
+        last = link.down.recv().await;
+    }
+    let Some(Down::Envelope(last, _)) = last else {
+        panic!("{last:?}")
+    };
+    assert!(matches!(last.event, ServerEvent::Message(_)), "{last:?}");
+}
+
+#[tokio::test]
+async fn what_is_lost_with_a_link_waits_for_its_guest_no_more() {
+    let mut it = Settled::new().await;
+    let link = it.attach(false);
+    for size in [100_000, 1_000_000] {
+        it.say(&json!({"long": "x".repeat(size)})).await;
+    }
+    let unread = link.unread.clone();
+    assert!(unread.bytes() > 1_100_000);
+    drop(link);
+    assert_eq!(unread.bytes(), 0);
+}
+
+fn is_part(down: Option<&Down>) -> bool {
+    let Some(Down::Envelope(envelope, _)) = down else {
+        return false;
+    };
+    matches!(envelope.event, ServerEvent::Chunk(_))
+}
+
+/// A settled road, to which guests of another gate come.
+struct Settled {
+    process: Process,
+    road: Road,
+    host: String,
+    key: Key,
+    board: Arc<dyn Board>,
+    _served: Served,
+}
+
+impl Settled {
+    async fn new() -> Self {
+        let exchange = BoardOnly::default();
+        let server = Server {
+            exchange: Arc::new(exchange.clone()),
+            ..Server::default()
+        };
+        let served = server.start().await;
+        let host = TestHost::enrol(served.address, "ada", "vm").await;
+        let mut process = Process::new(Version::V3);
+        let mut road = host.dial().await;
+        until(|| !served.relay.roads().is_empty()).await;
+        within(process.reconnect(&mut road)).await;
+        let is_settled = |_: &Process| served.relay.roads()[0].is_settled;
+        within(process.step_until(&mut road, is_settled)).await;
+        Self {
+            process,
+            road,
+            host: host.server_id,
+            key: Key::new("cli_1", "str_1").expect("short ids"),
+            board: exchange.board(),
+            _served: served,
+        }
+    }
+
+    /// Says something to the guest that has come, or may come; the relay has all of it.
+    async fn say(&mut self, message: &Value) {
+        self.process.say(&self.key, message);
+        self.process.flush(&mut self.road).await;
+        let is_heard = |process: &Process| process.unacknowledged() == 0;
+        within(self.process.step_until(&mut self.road, is_heard)).await;
+    }
+
+    /// The guest comes, for the first time or back.
+    fn attach(&self, is_back: bool) -> Link {
+        let coming = Coming {
+            key: self.key.clone(),
+            unread: self.board.unread(),
+            is_back,
+        };
+        let link = self.board.attach(&self.host, &coming);
+        link.expect("a link")
+    }
+}
+
+/// An exchange of nobody, which keeps the board that joined, and about which roads it was asked.
 #[derive(Clone, Default)]
 struct BoardOnly {
     nobody: LocalExchange,
     boards: Arc<Mutex<Vec<Weak<dyn Board>>>>,
+    asked: Arc<Mutex<Vec<String>>>,
 }
 
 impl BoardOnly {
     fn board(&self) -> Arc<dyn Board> {
         let boards = self.boards.lock().expect("no panic");
         boards[0].upgrade().expect("it lives")
+    }
+
+    fn asked(&self) -> Vec<String> {
+        self.asked.lock().expect("no panic").clone()
     }
 }
 
@@ -340,8 +578,10 @@ impl Exchange for BoardOnly {
         self.nobody.reach(asker, host, guest)
     }
 
-    fn has_road(&self, asker: u128, host: &str) -> Asked<bool> {
-        self.nobody.has_road(asker, host)
+    fn roads_elsewhere(&self, asker: u128, hosts: HashSet<Box<str>>) -> Asked<HashSet<Box<str>>> {
+        let mut asked = self.asked.lock().expect("no panic");
+        asked.extend(hosts.iter().map(ToString::to_string));
+        self.nobody.roads_elsewhere(asker, hosts)
     }
 
     fn tell(&self, teller: u128, notice: Notice) {

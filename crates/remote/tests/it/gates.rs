@@ -3,6 +3,7 @@
 use portcullis_remote::wire::Version;
 use serde_json::json;
 
+use super::first_page;
 use super::support::{Gate, Process, TestGuest, TestHost, until};
 
 /// Each rule holds whatever the gates have in common.
@@ -38,6 +39,8 @@ over_each_exchange! {
     when_its_gate_is_killed_the_host_comes_back_through_another_and_its_guest_goes_on,
     the_newest_road_wins_over_those_at_other_gates,
     what_is_revoked_at_one_gate_ends_at_all,
+    a_device_that_is_taken_back_at_one_gate_ends_at_all_and_no_other_guest_does,
+    a_host_whose_road_ends_at_another_gate_is_elsewhere_and_one_without_a_road_is_not,
 }
 
 async fn a_guest_at_one_gate_reaches_a_host_whose_road_ends_at_another([near, far]: [Gate; 2]) {
@@ -118,4 +121,65 @@ async fn what_is_revoked_at_one_gate_ends_at_all([near, far]: [Gate; 2]) {
         .expect("a book");
     assert_eq!(road.end().await, (4004, "revoked".into()));
     assert_eq!(guest.end().await, (4404, "resource_unknown".into()));
+}
+
+async fn a_device_that_is_taken_back_at_one_gate_ends_at_all_and_no_other_guest_does(
+    [near, far]: [Gate; 2],
+) {
+    let host = TestHost::enrol(near.address, "ada", "vm").await;
+    let (mut road, mut process) = (host.dial().await, Process::new(Version::V3));
+    let device = host.pair("bob").await;
+    host.pair("eve").await;
+    let mut bob = TestGuest::enter(far.address, "bob", "vm").await;
+    let mut eve = TestGuest::enter(far.address, "eve", "vm").await;
+    let mut own = TestGuest::enter(far.address, "ada", "vm").await;
+    let removed = near.relay.remove_device(&host.server_id, &device).await;
+    assert_eq!(removed, Ok(true));
+    assert_eq!(bob.end().await, (4003, "not_owner".into()));
+    let others = async {
+        eve.initialize().await;
+        own.initialize().await;
+    };
+    tokio::select! {
+        () = others => {}
+        () = process.serve(&mut road) => panic!("the road has ended"),
+    }
+    let back = TestGuest::try_enter(far.address, "bob", "vm").await;
+    assert_eq!(back.err(), Some(403));
+}
+
+async fn a_host_whose_road_ends_at_another_gate_is_elsewhere_and_one_without_a_road_is_not(
+    [near, far]: [Gate; 2],
+) {
+    let host = TestHost::enrol(near.address, "ada", "vm").await;
+    let away = TestHost::enrol(near.address, "ada", "away").await;
+    let road = host.dial().await;
+    until(|| near.relay.roads().len() == 1).await;
+    let listed = |gate: &Gate| {
+        let relay = gate.relay.clone();
+        async move {
+            let listed = relay.list_hosts(None, first_page()).await;
+            let items = listed.expect("a book").items.into_iter();
+            let mut stand: Vec<_> = items
+                .map(|it| (it.host.id, it.road.is_some(), it.is_elsewhere))
+                .collect();
+            stand.sort();
+            stand
+        }
+    };
+    let stand = |is_here, is_elsewhere| {
+        let mut stand = vec![
+            (host.server_id.clone().into(), is_here, is_elsewhere),
+            (away.server_id.clone().into(), false, false),
+        ];
+        stand.sort();
+        stand
+    };
+    assert_eq!(listed(&near).await, stand(true, false));
+    assert_eq!(listed(&far).await, stand(false, true));
+    let found = far.relay.find_host(&host.server_id).await;
+    assert!(found.expect("a book").expect("a host").is_elsewhere);
+    drop(road);
+    until(|| near.relay.roads().is_empty()).await;
+    assert_eq!(listed(&far).await, stand(false, false));
 }

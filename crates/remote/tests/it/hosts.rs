@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use portcullis_remote::relay::{Renamed, Settings, Socket, Upgrade};
 use portcullis_remote::wire::Version;
 use serde_json::{Value, json};
@@ -94,6 +95,46 @@ async fn what_is_no_enrolment_is_told_why() {
     let refused = ask(ENROL, Some("ada"), &body).await;
     assert_eq!(refused.status, 503);
     assert!(refused.head.contains("retry-after: 2"), "{}", refused.head);
+}
+
+#[tokio::test]
+async fn what_hosts_and_accounts_ask_is_read_in_one_way_only() {
+    let server = Server::default().start().await;
+    let host = TestHost::enrol(server.address, "ada", "vm").await;
+    for path in [
+        "/x/wham",
+        "/backend-api/x/wham",
+        "//wham",
+        "/wham/wham",
+        "wham",
+    ] {
+        let line = PAIR.replace("/wham", path);
+        let refused = ask(server.address, &line, Some(&host.token), &[], "{}").await;
+        assert_ne!(refused.status, 200, "{path}");
+    }
+    let control = "/backend-api/wham/remote/control";
+    let accounts = server
+        .relay
+        .host_end()
+        .below("/backend-api")
+        .only_accounts();
+    let all = server.relay.host_end().below("/backend-api");
+    for (path, of_account) in [
+        ("server", false),
+        ("server/pair", false),
+        ("server/pair/status", false),
+        ("server/enroll", true),
+        ("pair/claim", true),
+        ("environments/env_1/clients", true),
+    ] {
+        for (mut end, is_asked) in [(accounts.clone(), of_account), (all.clone(), true)] {
+            let request = http::Request::put(format!("{control}/{path}"))
+                .body(http_body_util::Empty::<bytes::Bytes>::new())
+                .expect("a request");
+            let status = end.call(request).await.map(|it| it.status().as_u16());
+            assert_eq!(status, Ok(if is_asked { 405 } else { 404 }), "{path}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -334,10 +375,7 @@ async fn who_claims_a_code_becomes_a_client_until_it_is_taken_back() {
 async fn an_operator_takes_a_device_back_as_its_hosts_owner_does() {
     let server = whose_ada(MemoryBook::default()).await;
     let host = TestHost::enrol(server.address, "ada", "vm").await;
-    let given = pair(&server, &host, false).await;
-    let claim = json!({"pairing_code": given["pairing_code"]}).to_string();
-    let answer = ask(server.address, CLAIM, Some("bob"), &[], &claim).await;
-    assert_eq!(answer.status, 200, "{answer:?}");
+    host.pair("bob").await;
     let mut guest = TestGuest::enter(server.address, "bob", "vm").await;
     let relay = &server.relay;
     let listed = relay.list_devices(&host.server_id, first_page()).await;
@@ -358,9 +396,7 @@ async fn clients_are_listed_page_by_page() {
     let server = whose_ada(MemoryBook::default()).await;
     let host = TestHost::enrol(server.address, "ada", "vm").await;
     for account in ["bob", "eve", "joe"] {
-        let code = json!({"pairing_code": pair(&server, &host, false).await["pairing_code"]});
-        let answer = ask(server.address, CLAIM, Some(account), &[], &code.to_string()).await;
-        assert_eq!(answer.status, 200);
+        host.pair(account).await;
     }
     let first = clients(&server, &host, "?limit=2").await.json();
     assert_eq!(first["items"].as_array().map(Vec::len), Some(2));
@@ -407,6 +443,49 @@ async fn codes_expire_and_are_neither_guessed_nor_hoarded() {
     }
     let refused = ask(server.address, PAIR, Some("prt_wrong"), &[], "{}").await;
     assert_eq!(refused.status, 401);
+}
+
+#[tokio::test]
+async fn many_wrong_codes_at_once_are_no_more_than_one_after_the_other() {
+    let server = Server::with(|settings: &mut Settings| settings.wrong_claims = 3);
+    let server = server.start().await;
+    let release = server.book.hold_claims();
+    let claim = |account| async move {
+        let wrong = json!({"manual_pairing_code": "0000-0000"}).to_string();
+        let answer = ask(server.address, CLAIM, Some(account), &[], &wrong).await;
+        answer.status
+    };
+    let mut claims: FuturesUnordered<_> = (0..20).map(|_| claim("eve")).collect();
+    for _ in 0..17 {
+        let answered = within(claims.next()).await;
+        assert_eq!(answered, Some(429), "the book answers nobody yet");
+    }
+    release.send_replace(true);
+    assert_eq!(within(claims.collect::<Vec<_>>()).await, [404; 3]);
+    assert_eq!(claim("eve").await, 429);
+    assert_eq!(claim("bob").await, 404);
+}
+
+#[tokio::test]
+async fn a_claim_that_is_good_or_that_no_book_answers_is_no_guess() {
+    let server = Server::with(|settings: &mut Settings| settings.wrong_claims = 1);
+    let server = server.start().await;
+    let host = TestHost::enrol(server.address, "ada", "vm").await;
+    let claim = |code: String| async move {
+        ask(server.address, CLAIM, Some("bob"), &[], &code)
+            .await
+            .status
+    };
+    for _ in 0..2 {
+        let code = json!({"pairing_code": pair(&server, &host, false).await["pairing_code"]});
+        server.book.set_away(true);
+        assert_eq!(claim(code.to_string()).await, 503);
+        server.book.set_away(false);
+        assert_eq!(claim("{}".to_owned()).await, 422);
+        assert_eq!(claim(code.to_string()).await, 200);
+    }
+    assert_eq!(claim(json!({"pairing_code": "x"}).to_string()).await, 404);
+    assert_eq!(claim(json!({"pairing_code": "x"}).to_string()).await, 429);
 }
 
 async fn whose_ada(book: MemoryBook) -> Served {

@@ -157,7 +157,7 @@ async fn a_turn_goes_on_over_a_new_road_and_nothing_is_lost_or_comes_twice() {
         };
         let heard = tokio::select! {
             heard = hearing => heard,
-            () = process.serve(&mut road) => panic!("the road has ended"),
+            () = process.go_on(&mut road) => panic!("the road has ended"),
         };
         let answers: Vec<&Value> = heard.iter().filter(|it| it.get("id").is_some()).collect();
         for (at, answer) in answers.iter().enumerate() {
@@ -331,7 +331,7 @@ async fn what_a_guest_says_before_it_leaves_is_delivered() {
         let mut guest = TestGuest::enter(server.address, "ada", "vm").await;
         tokio::select! {
             () = guest.initialize() => {}
-            () = process.serve(&mut road) => panic!("the road has ended"),
+            () = process.go_on(&mut road) => panic!("the road has ended"),
         }
         for id in 1..=10 {
             guest.say(&request(id)).await;
@@ -349,6 +349,8 @@ async fn what_a_guest_says_before_it_leaves_is_delivered() {
 async fn a_guest_that_does_not_read_is_cut_and_nobody_waits_for_it() {
     let server = Server::with(|settings| {
         settings.unread = 1024 * 1024;
+        // A road that stays new: what is cut is no guest that may come yet.
+        settings.gathering = Duration::from_secs(600);
     });
     let server = server.start().await;
     let host = TestHost::enrol(server.address, "ada", "vm").await;
@@ -366,10 +368,12 @@ async fn a_guest_that_does_not_read_is_cut_and_nobody_waits_for_it() {
     }
     let key = process.clients[0].clone();
     let filling = "x".repeat(100_000);
-    // More than the sockets' buffers and what may wait.
+    // More than the sockets' buffers and what may wait; and then more than a host keeps unacknowledged.
     let flood = async {
-        for n in 0..400 {
-            process.say(&key, &json!({"n": n, "filling": filling}));
+        let mut more = 200;
+        while more > 0 {
+            more -= usize::from(server.relay.guests().len() == 1);
+            process.say(&key, &json!({"filling": filling}));
             process.flush(&mut road).await;
             process
                 .step_until(&mut road, |it| it.unacknowledged() < 100)
@@ -377,14 +381,13 @@ async fn a_guest_that_does_not_read_is_cut_and_nobody_waits_for_it() {
         }
     };
     within(flood).await;
-    until(|| server.relay.guests().len() == 1).await;
     let asking = async {
         other.say(&request(1)).await;
         assert_eq!(other.hear().await, answer(1));
     };
     tokio::select! {
         () = asking => {}
-        () = process.serve(&mut road) => panic!("the road has ended"),
+        () = process.go_on(&mut road) => panic!("the road has ended"),
     }
     assert_eq!(slow.end().await, (1013, "slow_consumer".into()));
 }
@@ -446,6 +449,24 @@ async fn a_gate_that_drains_tells_hosts_and_guests_to_come_back() {
     until(|| server.relay.roads().len() == 1).await;
     server.draining.cancel();
     assert_eq!(road.end().await, (1012, "draining".into()));
+    assert_eq!(guest.end().await, (1012, "draining".into()));
+}
+
+#[tokio::test]
+async fn a_gate_that_drains_tells_hosts_first_that_guests_are_gone() {
+    let server = Server::default().start().await;
+    let host = TestHost::enrol(server.address, "ada", "vm").await;
+    let mut road = host.dial().await;
+    let mut process = Process::new(Version::V3);
+    let mut guest = TestGuest::enter(server.address, "ada", "vm").await;
+    tokio::select! {
+        () = guest.initialize() => {}
+        () = process.serve(&mut road) => panic!("the road has ended"),
+    }
+    server.draining.cancel();
+    within(process.go_on(&mut road)).await;
+    assert_eq!(process.closed, process.clients);
+    assert_eq!(process.closed.len(), 1);
     assert_eq!(guest.end().await, (1012, "draining".into()));
 }
 

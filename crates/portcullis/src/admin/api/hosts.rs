@@ -52,7 +52,7 @@ pub(super) struct ShownHost {
     name: Box<str>,
     /// Whose it is.
     account: Box<str>,
-    /// How it stands at this gate: `open`, `settling`, `away` or `revoked`.
+    /// How it stands: `open`, `settling`, `elsewhere` (at another gate), `away` or `revoked`.
     state: &'static str,
     /// Its road, if that ends at this gate.
     road: Option<ShownRoad>,
@@ -202,7 +202,7 @@ pub(super) async fn devices(api: Api, call: Call) -> Result<Reply, Problem> {
     let which: WhichDevices = call.query()?;
     let part = part(which.after, which.limit)?;
     let relay = api.relay()?;
-    if relay.find_host(call.id()).await?.is_none() {
+    if !relay.knows_host(call.id()).await? {
         return Err(unknown());
     }
     let Listed { items, next } = relay.list_devices(call.id(), part).await?;
@@ -235,11 +235,16 @@ fn part(after: Option<String>, limit: Option<u16>) -> Result<Page, Problem> {
 
 fn shown(status: HostStatus) -> ShownHost {
     let HostStatus {
-        host, road, last, ..
+        host,
+        road,
+        is_elsewhere,
+        last,
+        ..
     } = status;
     ShownHost {
         state: match (&road, host.revoked_at) {
             (_, Some(_)) => "revoked",
+            (None, None) if is_elsewhere => "elsewhere",
             (None, None) => "away",
             (Some(road), None) if road.is_settled => "open",
             (Some(_), None) => "settling",

@@ -84,6 +84,7 @@ impl Door {
 
 fn cause(answer: &Answer) -> Cause {
     match answer.status.as_u16() {
+        403 if says(answer, HOST_REVOKED) => Cause::HostRevoked,
         401 | 403 => Cause::Refused(refusal(answer)),
         404 if says(answer, HOST_UNKNOWN) => Cause::HostUnknown,
         404 => Cause::NotFound,
@@ -98,9 +99,6 @@ fn refusal(answer: &Answer) -> Option<RefusalKind> {
     struct Problem<'a> {
         #[serde(borrow)]
         code: &'a str,
-    }
-    if says(answer, HOST_REVOKED) {
-        return Some(RefusalKind::Revoked);
     }
     let problem: Problem<'_> = serde_json::from_slice(answer.whole()).ok()?;
     RefusalKind::named(problem.code)
@@ -222,8 +220,13 @@ mod tests {
             ),
             (
                 403,
-                r#"{"detail":"Remote app server was revoked"}"#,
+                r#"{"code":"revoked"}"#,
                 Cause::Refused(Some(RefusalKind::Revoked)),
+            ),
+            (
+                403,
+                r#"{"detail":"Remote app server was revoked"}"#,
+                Cause::HostRevoked,
             ),
             (401, r#"{"code":"whatever"}"#, Cause::Refused(None)),
             (404, "", Cause::NotFound),

@@ -62,6 +62,8 @@ pub(crate) struct Failure {
 pub(crate) enum Cause {
     /// 401 or 403, with what our own relays say about it.
     Refused(Option<RefusalKind>),
+    /// 403 with which our own relays say that this host was taken back, whatever its credential.
+    HostRevoked,
     /// 404 that says in so many words that the relay has forgotten this host.
     HostUnknown,
     /// Any other 404.
@@ -84,12 +86,16 @@ impl Failure {
     pub(super) fn problem(&self) -> Problem {
         let kind = match self.cause {
             Cause::Refused(kind) => ProblemKind::of_refusal(kind),
+            Cause::HostRevoked => ProblemKind::Revoked,
             Cause::HostUnknown => ProblemKind::HostUnknown,
             Cause::NotFound => ProblemKind::NotFound,
             Cause::Unavailable => ProblemKind::RelayDown,
             Cause::Garbage => ProblemKind::BadAnswer,
         };
         let said = match kind {
+            ProblemKind::Revoked if self.cause == Cause::HostRevoked => {
+                "the relay says that this host was revoked: "
+            }
             ProblemKind::Expired => "the relay says that the credential has expired: ",
             ProblemKind::Revoked => "the relay says that the credential was revoked: ",
             ProblemKind::HostUnknown => "the relay does not know this host: ",

@@ -57,7 +57,7 @@ impl Machine {
                 }
             }
             Err(failure) => match failure.cause {
-                Cause::Refused(_) => {
+                Cause::Refused(_) | Cause::HostRevoked => {
                     self.note_failure(&failure, now);
                     self.recover(Door::Exchange, now);
                 }
@@ -81,7 +81,7 @@ impl Machine {
             Err(failure) => failure,
         };
         match failure.cause {
-            Cause::Refused(_) => {
+            Cause::Refused(_) | Cause::HostRevoked => {
                 self.note_failure(&failure, now);
                 self.drop_token();
                 self.recover(Door::Exchange, now);
@@ -118,7 +118,7 @@ impl Machine {
         };
         self.note_failure(&failure, now);
         match failure.cause {
-            Cause::Refused(_) => {
+            Cause::Refused(_) | Cause::HostRevoked => {
                 self.drop_token();
                 self.handshakes_refused = self.handshakes_refused.saturating_add(1);
                 if self.handshakes_refused > 1 {

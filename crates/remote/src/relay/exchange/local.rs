@@ -1,5 +1,6 @@
 //! Relays in one process.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -50,10 +51,14 @@ impl Exchange for LocalExchange {
         Box::pin(std::future::ready(found))
     }
 
-    fn has_road(&self, asker: u128, host: &str) -> Asked<bool> {
+    fn roads_elsewhere(
+        &self,
+        asker: u128,
+        mut hosts: HashSet<Box<str>>,
+    ) -> Asked<HashSet<Box<str>>> {
         let others = self.others(asker);
-        let has_road = others.iter().any(|board| board.has_road(host));
-        Box::pin(std::future::ready(has_road))
+        hosts.retain(|host| others.iter().any(|board| board.has_road(host)));
+        Box::pin(std::future::ready(hosts))
     }
 
     fn tell(&self, teller: u128, notice: Notice) {

@@ -3,6 +3,7 @@
 pub mod bus;
 mod local;
 
+use std::collections::HashSet;
 use std::sync::{Arc, Weak};
 
 pub use self::local::LocalExchange;
@@ -99,7 +100,8 @@ pub trait Board: Send + Sync {
 /// What a link loses, its guest is told: a link that cannot say everything in order must end, and the guest
 /// goes on where it was, or is told that it cannot. One that loses in silence leaves a hole that the guest
 /// notices only with the next thing that its host says. One that passes a guest's words to another road than
-/// its host's hands them to a stranger. A notice that is lost keeps a revoked road alive until it drops.
+/// its host's hands them to a stranger. A notice that is lost keeps a revoked road alive until it drops. One that
+/// does not know of a road elsewhere lets an enrolment take over the host that has it.
 pub trait Exchange: Send + Sync {
     /// From here on, others may ask `board`, while it lives.
     fn join(&self, board: Weak<dyn Board>);
@@ -107,8 +109,9 @@ pub trait Exchange: Send + Sync {
     /// A link of `guest` to the road of `host`, asked by the relay `asker`.
     fn reach(&self, asker: u128, host: &str, guest: &Coming) -> Asked<Result<Link, Unreached>>;
 
-    /// Whether the road of `host` ends at another gate than `asker`.
-    fn has_road(&self, asker: u128, host: &str) -> Asked<bool>;
+    /// Those of `hosts` whose roads end at other gates than `asker`, as far as these say so in time. Of whom nobody
+    /// does has none.
+    fn roads_elsewhere(&self, asker: u128, hosts: HashSet<Box<str>>) -> Asked<HashSet<Box<str>>>;
 
     /// Tells all others than `teller`.
     fn tell(&self, teller: u128, notice: Notice);

@@ -19,7 +19,7 @@ use super::Ticket;
 use super::finding::{Finding, find};
 use crate::relay::Inner;
 use crate::relay::exchange::{Board, Coming, Unreached};
-use crate::relay::link::{Down, Link, Unread};
+use crate::relay::link::{Counted, Down, Link, Unread};
 use crate::relay::service::{Socket, Upgrade};
 use crate::socket::config;
 use crate::wire::relay::{Client, Fate, Said};
@@ -57,12 +57,7 @@ pub(in crate::relay) async fn drive(start: Start) {
     let (mut sink, stream) = socket.split();
     let (tell, told) = mpsc::channel(TOLD);
     let mut guest = Guest::new(Arc::clone(&relay), start.host, start.key, tell);
-    let mut telling = Box::pin(telling(
-        &mut sink,
-        told,
-        guest.unread.clone(),
-        relay.settings.write,
-    ));
+    let mut telling = Box::pin(telling(&mut sink, told, relay.settings.write));
     let (parting, is_telling) = tokio::select! {
         biased;
         why = ticket.cut() => (Parting::Told(why), true),
@@ -87,13 +82,12 @@ pub(in crate::relay) async fn drive(start: Start) {
 /// Tells a guest what its host says, until there is nothing more to tell.
 async fn telling(
     sink: &mut (impl Sink<Frame, Error = Error> + Unpin),
-    mut told: mpsc::Receiver<(String, usize)>,
-    unread: Unread,
+    mut told: mpsc::Receiver<(String, Counted)>,
     limit: Duration,
 ) -> Parting {
     while let Some((text, counted)) = told.recv().await {
         let sent = timeout(limit, sink.send(Frame::text(text))).await;
-        unread.sub(counted);
+        drop(counted);
         match sent {
             Ok(Ok(())) => {}
             Ok(Err(_)) => return Parting::Left,
@@ -120,7 +114,7 @@ struct Guest {
     finding: Option<Finding>,
     away_since: Moment,
     /// None once nothing more is to be told.
-    tell: Option<mpsc::Sender<(String, usize)>>,
+    tell: Option<mpsc::Sender<(String, Counted)>>,
     unread: Unread,
 }
 
@@ -129,7 +123,7 @@ impl Guest {
         relay: Arc<Inner>,
         host: Box<str>,
         key: Key,
-        tell: mpsc::Sender<(String, usize)>,
+        tell: mpsc::Sender<(String, Counted)>,
     ) -> Self {
         let settings = &relay.settings;
         let unread = relay.unread();
@@ -229,7 +223,7 @@ impl Guest {
                 None
             }
             Some(Down::Envelope(envelope, counted)) => {
-                self.unread.sub(counted);
+                drop(counted);
                 match self.client.accept(&envelope) {
                     Said::Nothing => None,
                     Said::Gone(loss) => {

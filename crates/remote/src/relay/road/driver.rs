@@ -33,7 +33,7 @@ pub(in crate::relay) async fn drive(start: Start) {
         relay,
         road,
         seat,
-        said,
+        mut said,
         socket,
     } = start;
     let config = config(MAX_FRAME);
@@ -45,9 +45,9 @@ pub(in crate::relay) async fn drive(start: Start) {
     let end = tokio::select! {
         biased;
         end = road.ended() => end,
-        () = relay.draining.cancelled() => End::Draining,
+        () = drained(&relay, &road) => End::Draining,
         end = read(&road, stream, settings.silence) => end,
-        end = write(&road, &mut sink, said, settings.write) => end,
+        end = write(&road, &mut sink, &mut said, settings.write) => end,
         end = settle(&road, settings.pong) => end,
         never = gather(&road, settings.gathering) => match never {},
         never = note(&relay, &road) => match never {},
@@ -57,8 +57,16 @@ pub(in crate::relay) async fn drive(start: Start) {
     let reason = end.as_str();
     tracing::info!(target: "portcullis::remote", host, account, reason, "a road has ended: {end}");
     relay.roads.note(&road.host, end, relay.clock.now());
+    let farewell = async {
+        if end == End::Draining {
+            // Guests are gone: that was said last.
+            while let Ok(envelope) = said.try_recv() {
+                sink.feed(Frame::text(envelope.to_text())).await?;
+            }
+        }
+        sink.send(Frame::Close(close(&relay, end))).await
+    };
     // The host does not look at the code, and may have gone.
-    let farewell = sink.send(Frame::Close(close(&relay, end)));
     let _: Result<_, tokio::time::error::Elapsed> = timeout(FAREWELL, farewell).await;
 }
 
@@ -85,7 +93,7 @@ async fn read(
 async fn write(
     road: &Road,
     sink: &mut (impl Sink<Frame, Error = Error> + Unpin),
-    mut said: mpsc::Receiver<ClientEnvelope>,
+    said: &mut mpsc::Receiver<ClientEnvelope>,
     limit: Duration,
 ) -> End {
     let probe = ClientEnvelope::new(&road.probe(), ClientEvent::Ping);
@@ -112,6 +120,13 @@ async fn write(
             _ = said.recv_many(&mut batch, BATCH) => {}
         }
     }
+}
+
+/// Waits until the relay drains, and then, for as long as a last word may take, until the guests have left.
+/// A host that does not hear that they did keeps what it has for them until they have idled away.
+async fn drained(relay: &Inner, road: &Road) {
+    relay.draining.cancelled().await;
+    let _: Result<(), tokio::time::error::Elapsed> = timeout(FAREWELL, road.left()).await;
 }
 
 /// Waits for as long as a host may take to answer the first ping.
@@ -167,7 +182,7 @@ const REPLACED: u16 = 4409;
 /// The most envelopes that are written at once.
 const BATCH: usize = 16;
 
-/// How long the last frame may take.
+/// How long the last word may take, of guests and to the host.
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// How often it is noted that a host is there.

@@ -7,10 +7,12 @@
 //!    another such ping is answered: answers to what it asked before come first.
 //! 3. Whatever is heard is acknowledged, pongs and what nobody waits for as well; but on a new road what
 //!    comes for a guest that is not there yet waits for it, unacknowledged and for a short while.
-//! 4. A guest that has no room is cut. Nobody waits for it.
+//! 4. A guest that has no room is cut. Nobody waits for it: what comes for it later is acknowledged, on a new
+//!    road too.
 
 mod acks;
 mod driver;
+mod gathered;
 mod ports;
 mod roads;
 

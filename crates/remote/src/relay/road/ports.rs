@@ -9,12 +9,10 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::acks::Acks;
+use super::gathered::{Gathered, Kept};
 use crate::relay::link::{Down, Link, RoadAge, Unread};
 use crate::relay::{Coming, RoadStatus, Unreached};
-use crate::wire::{
-    ClientEnvelope, ClientEvent, Key, MAX_SEGMENTS, MAX_UNACKNOWLEDGED, ServerEnvelope,
-    ServerEvent, Version,
-};
+use crate::wire::{ClientEnvelope, ClientEvent, Key, ServerEnvelope, ServerEvent, Version};
 
 /// Why a road ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -84,6 +82,8 @@ pub(in crate::relay) struct Road {
     max_guests: usize,
     state: Mutex<State>,
     acks_due: Notify,
+    /// Told whenever the last guest has left.
+    empty: Notify,
     end: OnceLock<End>,
     ended: CancellationToken,
 }
@@ -94,7 +94,7 @@ struct State {
     last_port: u64,
     acks: Acks,
     /// What came for guests that are not here yet; none once no more are waited for.
-    gathered: Option<Vec<(ServerEnvelope, usize)>>,
+    gathered: Option<Gathered>,
     is_settled: bool,
 }
 
@@ -121,7 +121,7 @@ impl Road {
     pub(in crate::relay) fn new(new: NewRoad) -> (Arc<Self>, mpsc::Receiver<ClientEnvelope>) {
         let (up, said) = mpsc::channel(UP);
         let state = State {
-            gathered: Some(Vec::new()),
+            gathered: Some(Gathered::default()),
             ..State::default()
         };
         let road = Self {
@@ -134,6 +134,7 @@ impl Road {
             max_guests: new.max_guests,
             state: Mutex::new(state),
             acks_due: Notify::new(),
+            empty: Notify::new(),
             end: OnceLock::new(),
             ended: CancellationToken::new(),
         };
@@ -162,17 +163,12 @@ impl Road {
             down,
             unread: unread.clone(),
         };
-        if let Some(gathered) = &mut state.gathered {
-            let (own, others) = std::mem::take(gathered)
-                .into_iter()
-                .partition(|(envelope, _)| envelope.key == *key);
-            *gathered = others;
-            for (envelope, bytes) in own {
-                state.acks.note(&envelope, false);
-                self.acks_due.notify_one();
-                if !port.hand(envelope, bytes) {
-                    return Err(Unreached::Full);
-                }
+        let own = state.gathered.as_mut().map(|gathered| gathered.take(key));
+        for (envelope, bytes) in own.unwrap_or_default() {
+            state.acks.note(&envelope, false);
+            self.acks_due.notify_one();
+            if !port.hand(envelope, bytes) {
+                return Err(Unreached::Full);
             }
         }
         if state.is_settled && probe.is_none() {
@@ -221,20 +217,19 @@ impl Road {
         if let Some(port) = state.ports.get(&envelope.key) {
             let acknowledged = ServerEnvelope::clone(&envelope);
             if !port.hand(envelope, text.len()) {
-                let port = state.ports.remove(&acknowledged.key);
-                port.inspect(Port::cut);
+                state.cut(&acknowledged.key);
             }
             return self.acknowledge(&mut state, &acknowledged, false);
         }
-        if let Some(gathered) = &mut state.gathered {
-            gathered.push((envelope, text.len()));
-            let most = MAX_UNACKNOWLEDGED + usize::try_from(MAX_SEGMENTS).unwrap_or_default();
-            return if gathered.len() > most {
-                Err(End::Misbehaved)
-            } else {
-                Ok(())
-            };
-        }
+        let kept = match &mut state.gathered {
+            Some(gathered) => gathered.keep(envelope, text.len()),
+            None => Kept::Nobodys(envelope),
+        };
+        let envelope = match kept {
+            Kept::Waits => return Ok(()),
+            Kept::TooMany => return Err(End::Misbehaved),
+            Kept::Nobodys(envelope) => envelope,
+        };
         let is_said = matches!(
             envelope.event,
             ServerEvent::Message(_) | ServerEvent::Chunk(_)
@@ -245,7 +240,8 @@ impl Road {
     /// No more guests are waited for: what came for others is acknowledged and dropped.
     pub(super) fn gathered(&self) {
         let mut state = self.lock();
-        for (envelope, _) in state.gathered.take().unwrap_or_default() {
+        let gathered = state.gathered.take().unwrap_or_default();
+        for envelope in gathered.into_envelopes() {
             state.acks.note(&envelope, true);
         }
         self.acks_due.notify_one();
@@ -267,6 +263,13 @@ impl Road {
     fn probe_of(&self, port: u64) -> Key {
         let stream = format!("road-{:032x}-{port}", self.number);
         Key::new(PROBER, stream).expect("short ids")
+    }
+
+    /// Waits until there is no guest. For one who waits. Cancel-safe.
+    pub(super) async fn left(&self) {
+        while !self.lock().ports.is_empty() {
+            self.empty.notified().await;
+        }
     }
 
     pub(super) fn is_settled(&self) -> bool {
@@ -300,7 +303,7 @@ impl Road {
             guests: state.ports.len(),
             to_host: UP - self.up.capacity(),
             to_guests_bytes: unread.sum(),
-            gathered: state.gathered.as_ref().map_or(0, Vec::len),
+            gathered: state.gathered.as_ref().map_or(0, Gathered::len),
         }
     }
 
@@ -324,6 +327,14 @@ impl Road {
 }
 
 impl State {
+    /// The guest `key` has no room.
+    fn cut(&mut self, key: &Key) {
+        self.ports.remove(key).inspect(Port::cut);
+        if let Some(gathered) = &mut self.gathered {
+            gathered.cut(key.clone());
+        }
+    }
+
     fn settle(&mut self, version: Version) {
         if self.is_settled {
             return;
@@ -352,26 +363,16 @@ impl Port {
 
     /// Hands an envelope to the guest; the answer is whether there is room.
     fn hand(&self, envelope: ServerEnvelope, bytes: usize) -> bool {
-        let counted = match envelope.event {
-            ServerEvent::Chunk(_) => self.unread.add_part(bytes),
-            ServerEvent::Message(_) | ServerEvent::Pong(_) | ServerEvent::Ack => {
-                self.unread.add(bytes)
-            }
-        };
-        let Some(counted) = counted else {
-            return false;
-        };
         // The last place is for the word that there was none.
         if self.down.capacity() < 2 {
-            self.unread.sub(counted);
             return false;
         }
+        let Some(counted) = self.unread.add_event(&envelope.event, bytes) else {
+            return false;
+        };
         let sent = self
             .down
             .try_send(Down::Envelope(Box::new(envelope), counted));
-        if sent.is_err() {
-            self.unread.sub(counted);
-        }
         // One who has left has no need of it.
         !matches!(sent, Err(mpsc::error::TrySendError::Full(_)))
     }
@@ -398,6 +399,9 @@ impl Drop for Seated {
         let own = state.ports.get(&self.key).map(|port| port.number);
         if own == Some(self.number) {
             state.ports.remove(&self.key);
+        }
+        if state.ports.is_empty() {
+            road.empty.notify_one();
         }
     }
 }

@@ -36,11 +36,9 @@ struct Enrolled<'a> {
 
 /// What becomes of an enrolment.
 #[derive(Debug, Eq, PartialEq)]
-enum Place {
-    /// It is this host.
-    Again(Box<Host>),
-    /// It is a new one of this name.
-    New(String),
+enum Place<'a> {
+    /// It is the first of these that has no road, or else a new one of this name.
+    Open(Vec<&'a Host>, String),
     /// It was taken back.
     Revoked,
 }
@@ -67,14 +65,15 @@ pub(super) async fn enrol(
             Ok(hosts) => hosts,
             Err(error) => return reply::unavailable(&error),
         };
-        let busy = busy(relay, &hosts).await;
-        let place = place(&hosts, &name, installation.as_deref(), &busy);
-        let name = match place {
+        let name = match place(&hosts, &name, installation.as_deref()) {
             Place::Revoked => return reply::revoked(),
-            Place::Again(host) => {
-                return give_token(relay, &host, Some(platform), "a host has enrolled again").await;
-            }
-            Place::New(name) => name,
+            Place::Open(again, new) => match first_without_road(relay, again).await {
+                Some(host) => {
+                    let told = "a host has enrolled again";
+                    return give_token(relay, host, Some(platform), told).await;
+                }
+                None => new,
+            },
         };
         let new = new_host(relay, account, name, installation.clone(), platform.clone());
         let host = match new {
@@ -159,24 +158,18 @@ async fn give_token(
     }
 }
 
-/// Which of `hosts` have a road.
-async fn busy(relay: &Inner, hosts: &[Host]) -> HashSet<Box<str>> {
-    // At once, as other gates take their time to say nothing.
-    let asked = hosts.iter().map(|host| async move {
-        let is_here = relay.has_road(&host.id);
-        let is_busy = is_here || relay.exchange.has_road(relay.number, &host.id).await;
-        is_busy.then(|| host.id.clone())
-    });
-    let busy = futures_util::future::join_all(asked).await;
-    busy.into_iter().flatten().collect()
+/// The first of `hosts` that has no road. Other gates are asked about all of them with one question.
+async fn first_without_road<'a>(relay: &Inner, hosts: Vec<&'a Host>) -> Option<&'a Host> {
+    let ids = hosts.iter().map(|host| host.id.clone());
+    let (mut busy, others): (HashSet<_>, _) = ids.partition(|id| relay.has_road(id));
+    if !others.is_empty() {
+        let elsewhere = relay.exchange.roads_elsewhere(relay.number, others);
+        busy.extend(elsewhere.await);
+    }
+    hosts.into_iter().find(|host| !busy.contains(&host.id))
 }
 
-fn place(
-    hosts: &[Host],
-    name: &str,
-    installation: Option<&str>,
-    busy: &HashSet<Box<str>>,
-) -> Place {
+fn place<'a>(hosts: &'a [Host], name: &str, installation: Option<&str>) -> Place<'a> {
     let is_named = |host: &Host, name: &str| &*host.name == name;
     // What was a second of its name is found again by its number.
     let is_like = |host: &Host| {
@@ -194,17 +187,12 @@ fn place(
     {
         return Place::Revoked;
     }
-    let again = hosts
-        .iter()
-        .find(|host| is_same(host) && is_like(host) && !busy.contains(&host.id));
-    if let Some(host) = again {
-        return Place::Again(Box::new(host.clone()));
-    }
     let is_free = |name: &str| !hosts.iter().any(|host| is_named(host, name));
     let numbered = (2_u32..).map(|number| format!("{name}-{number}"));
     let mut names = std::iter::once(name.to_owned()).chain(numbered);
     let free = names.find(|name| is_free(name));
-    Place::New(free.unwrap_or_else(|| name.to_owned()))
+    let again = hosts.iter().filter(|host| is_same(host) && is_like(host));
+    Place::Open(again.collect(), free.unwrap_or_else(|| name.to_owned()))
 }
 
 fn new_host(
@@ -253,21 +241,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_enrols_again_is_the_host_that_it_was_unless_that_has_a_road() {
-        let hosts = [host("vm", Some("i1")), host("vm-2", Some("i2"))];
-        let placed = |name, installation, busy: &[&str]| {
-            let busy = busy.iter().map(|id| (*id).into()).collect();
-            place(&hosts, name, installation, &busy)
+    fn who_enrols_again_is_a_host_of_its_installation_that_is_called_so() {
+        let hosts = [
+            host("vm", Some("i1")),
+            host("vm-2", Some("i2")),
+            host("desk", Some("i1")),
+            host("vm-3", Some("i1")),
+        ];
+        let placed = |name, installation| place(&hosts, name, installation);
+        let open = |again: &[usize], new: &str| {
+            Place::Open(again.iter().map(|at| &hosts[*at]).collect(), new.into())
         };
-        let again = |at: usize| Place::Again(Box::new(hosts[at].clone()));
-        let new = |name: &str| Place::New(name.into());
-        assert_eq!(placed("vm", Some("i1"), &[]), again(0));
-        assert_eq!(placed("vm", Some("i2"), &[]), again(1));
-        assert_eq!(placed("vm", Some("i1"), &["vm"]), new("vm-3"));
-        assert_eq!(placed("vm", Some("i3"), &[]), new("vm-3"));
-        assert_eq!(placed("vm", None, &[]), new("vm-3"));
-        assert_eq!(placed("other", Some("i1"), &[]), new("other"));
-        assert_eq!(placed("v", Some("i1"), &[]), new("v"));
+        assert_eq!(placed("vm", Some("i1")), open(&[0, 3], "vm-4"));
+        assert_eq!(placed("vm", Some("i2")), open(&[1], "vm-4"));
+        assert_eq!(placed("vm", Some("i3")), open(&[], "vm-4"));
+        assert_eq!(placed("vm", None), open(&[], "vm-4"));
+        assert_eq!(placed("other", Some("i1")), open(&[], "other"));
+        assert_eq!(placed("v", Some("i1")), open(&[], "v"));
     }
 
     #[test]
@@ -277,12 +267,13 @@ mod tests {
             host
         };
         let hosts = [revoked(host("vm", Some("i1"))), revoked(host("old", None))];
-        let placed = |name, installation| place(&hosts, name, installation, &HashSet::new());
+        let placed = |name, installation| place(&hosts, name, installation);
+        let new = |name: &str| Place::Open(Vec::new(), name.into());
         assert_eq!(placed("vm", Some("i1")), Place::Revoked);
         assert_eq!(placed("other", Some("i1")), Place::Revoked);
-        assert_eq!(placed("vm", Some("i2")), Place::New("vm-2".into()));
+        assert_eq!(placed("vm", Some("i2")), new("vm-2"));
         assert_eq!(placed("old", None), Place::Revoked);
-        assert_eq!(placed("new", None), Place::New("new".into()));
+        assert_eq!(placed("new", None), new("new"));
     }
 
     #[test]

@@ -19,7 +19,12 @@ use crate::relay::{Host, Inner};
 
 /// What hosts ask, and those who are paired to them. See the [module](crate::relay) for the requests.
 #[derive(Clone, Debug)]
-pub struct HostEnd(Arc<Inner>);
+pub struct HostEnd {
+    relay: Arc<Inner>,
+    /// What stands before the requests' paths.
+    below: Arc<str>,
+    only_accounts: bool,
+}
 
 /// What is asked.
 enum Asked {
@@ -34,8 +39,31 @@ enum Asked {
 }
 
 impl HostEnd {
-    pub(in crate::relay) const fn new(relay: Arc<Inner>) -> Self {
-        Self(relay)
+    pub(in crate::relay) fn new(relay: Arc<Inner>) -> Self {
+        Self {
+            relay,
+            below: Arc::from(""),
+            only_accounts: false,
+        }
+    }
+
+    /// Answers below `path`, such as `/backend-api`, and nowhere else: whoever decides by a path who is
+    /// asked for a credential must know that no other one is read as that.
+    #[must_use]
+    pub fn below(self, path: impl Into<Arc<str>>) -> Self {
+        Self {
+            below: path.into(),
+            ..self
+        }
+    }
+
+    /// Answers nothing that a host asks with its server token: its road and its pairings are not here.
+    #[must_use]
+    pub fn only_accounts(self) -> Self {
+        Self {
+            only_accounts: true,
+            ..self
+        }
     }
 
     async fn answer<B>(self, request: Request<B>) -> Response<RelayBody>
@@ -43,7 +71,7 @@ impl HostEnd {
         B: Body<Data = Bytes> + Send,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
-        let Some(asked) = Asked::at(request.uri().path()) else {
+        let Some(asked) = self.asked(request.uri().path()) else {
             return reply::detail(404, "Not Found");
         };
         let method = asked.method();
@@ -55,7 +83,7 @@ impl HostEnd {
             return response;
         }
         match asked {
-            Asked::Road => road::open(&self.0, request.headers(), request.extensions()).await,
+            Asked::Road => road::open(&self.relay, request.headers(), request.extensions()).await,
             Asked::Pair | Asked::PairStatus => self.of_host(&asked, request).await,
             Asked::Enrol
             | Asked::Refresh
@@ -65,6 +93,12 @@ impl HostEnd {
         }
     }
 
+    /// What is asked at `path`, if it is asked here.
+    fn asked(&self, path: &str) -> Option<Asked> {
+        let asked = Asked::at(path.strip_prefix(&*self.below)?)?;
+        (!self.only_accounts || !asked.is_hosts()).then_some(asked)
+    }
+
     /// What a host asks with its server token.
     async fn of_host<B>(&self, asked: &Asked, request: Request<B>) -> Response<RelayBody>
     where
@@ -72,18 +106,18 @@ impl HostEnd {
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
         let (head, body) = request.into_parts();
-        let host: Host = match road::known(&self.0, &head.headers, &head.extensions).await {
+        let host: Host = match road::known(&self.relay, &head.headers, &head.extensions).await {
             Ok(host) => host,
             Err(refused) => return refused,
         };
         if matches!(asked, Asked::PairStatus) {
             match read(body).await {
-                Ok(codes) => pair::status(&self.0, &host, codes).await,
+                Ok(codes) => pair::status(&self.relay, &host, codes).await,
                 Err(refused) => refused,
             }
         } else {
             match read(body).await {
-                Ok(start) => pair::start(&self.0, &host, start).await,
+                Ok(start) => pair::start(&self.relay, &host, start).await,
                 Err(refused) => refused,
             }
         }
@@ -99,7 +133,7 @@ impl HostEnd {
         let Some(account) = head.extensions.get::<Account>() else {
             return reply::no_account();
         };
-        let relay = &*self.0;
+        let relay = &*self.relay;
         match asked {
             Asked::Enrol => match read(body).await {
                 Ok(enrolment) => enrol::enrol(relay, account, enrolment).await,
@@ -127,7 +161,7 @@ impl HostEnd {
 
 impl Asked {
     fn at(path: &str) -> Option<Self> {
-        let (_, path) = path.rsplit_once("wham/remote/control/")?;
+        let path = path.strip_prefix("/wham/remote/control/")?;
         let mut parts = path.split('/');
         let asked = match (parts.next()?, parts.next()) {
             ("server", None) => Self::Road,
@@ -152,6 +186,16 @@ impl Asked {
             _ => return None,
         };
         parts.next().is_none().then_some(asked)
+    }
+
+    /// Whether a host asks it with its server token.
+    const fn is_hosts(&self) -> bool {
+        match self {
+            Self::Road | Self::Pair | Self::PairStatus => true,
+            Self::Enrol | Self::Refresh | Self::Claim | Self::Clients(_) | Self::Client(..) => {
+                false
+            }
+        }
     }
 
     const fn method(&self) -> Method {

@@ -113,11 +113,6 @@ pub(super) async fn status(relay: &Inner, host: &Host, codes: Codes) -> Response
 
 /// Makes `account` a device of the host whose code it shows.
 pub(super) async fn claim(relay: &Inner, account: &Account, claim: Claim) -> Response<RelayBody> {
-    let now = relay.clock.now();
-    if let Some(wait) = relay.claims.wait(account.as_str(), now) {
-        let refusal = Refusal::new(RefusalKind::FailedTooOften).retry_after(wait);
-        return reply::refusal(refusal, &relay.settings.codes);
-    }
     let Some(code) = read(claim.codes) else {
         return no_code();
     };
@@ -125,25 +120,26 @@ pub(super) async fn claim(relay: &Inner, account: &Account, claim: Claim) -> Res
         Ok(id) => id,
         Err(error) => return reply::no_randomness(error),
     };
-    let about = claim.about;
+    let now = relay.clock.now();
     let device = Device {
         id: id.into(),
         host: Box::default(),
         account: account.as_str().into(),
-        about: About {
-            display_name: about.display_name,
-            device_type: about.device_type,
-            platform: about.platform,
-            os_version: about.os_version,
-            device_model: about.device_model,
-            app_version: about.app_version,
-        }
-        .cut(),
+        about: claim.about.cut(),
         paired_at: now,
         seen_at: None,
     };
+    // Who goes away before the answer has tried.
+    let tried = match relay.claims.take(account.as_str(), now) {
+        Ok(tried) => tried,
+        Err(wait) => {
+            let refusal = Refusal::new(RefusalKind::FailedTooOften).retry_after(wait);
+            return reply::refusal(refusal, &relay.settings.codes);
+        }
+    };
     match relay.book.claim(code, device, now).await {
         Ok(Some(device)) => {
+            tried.give_back();
             let (host, account) = (&*device.host, account.as_str());
             let id = &*device.id;
             tracing::info!(target: "portcullis::remote", host, account, device = id, "a device was paired");
@@ -152,21 +148,21 @@ pub(super) async fn claim(relay: &Inner, account: &Account, claim: Claim) -> Res
                 server_id: &device.host,
             })
         }
-        Ok(None) => {
-            relay.claims.note(account.as_str(), now);
-            reply::detail(404, "The pairing code is unknown, was used, or has expired")
+        Ok(None) => reply::detail(404, "The pairing code is unknown, was used, or has expired"),
+        Err(error) => {
+            tried.give_back();
+            reply::unavailable(&error)
         }
-        Err(error) => reply::unavailable(&error),
     }
 }
 
-impl About {
+impl AboutFields {
     /// At most as long as a book keeps.
-    fn cut(self) -> Self {
+    fn cut(self) -> About {
         let cut = |text: Option<Box<str>>| {
             text.map(|text| super::enrol::cut(&text, super::enrol::MAX_TEXT).into())
         };
-        Self {
+        About {
             display_name: cut(self.display_name),
             device_type: cut(self.device_type),
             platform: cut(self.platform),

@@ -423,8 +423,10 @@ fn upgrade(shared: &Shared, mut request: Request<Incoming>) -> Response<Full<Byt
     }
     for name in [
         "chatgpt-account-id",
+        "originator",
         "sec-websocket-extensions",
         "sec-websocket-protocol",
+        "user-agent",
     ] {
         if headers.contains_key(name) {
             book.violations.push(format!("Road: {name}: {headers:?}"));

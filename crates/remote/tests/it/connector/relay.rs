@@ -140,6 +140,9 @@ async fn a_host_that_was_removed_enrols_anew_and_one_that_was_revoked_says_so() 
     let status = is(&handle, |now| now.state == "waiting_for_credential").await;
     let problem = status.problem.expect("a problem");
     assert_eq!(problem.kind(), ProblemKind::Revoked, "{problem}");
+    let text = problem.to_string();
+    let begins = "the relay says that this host was revoked: ";
+    assert!(text.starts_with(begins), "{text}");
 }
 
 #[tokio::test]

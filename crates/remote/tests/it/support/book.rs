@@ -7,6 +7,7 @@ use portcullis_remote::relay::{
     Answer, BookError, Code, Device, Host, HostBook, Listed, NotAdded, Page, Pairing, Platform,
     Renamed, SecretDigest,
 };
+use tokio::sync::watch;
 
 /// A book that forgets all when it is dropped. Clones are the same book.
 #[derive(Clone, Default)]
@@ -18,12 +19,21 @@ struct Pages {
     pairings: Vec<(Pairing, bool)>,
     devices: Vec<Device>,
     is_away: bool,
+    /// What claims wait for.
+    held: Option<watch::Receiver<bool>>,
 }
 
 impl MemoryBook {
     /// From here on it does not answer, or does again.
     pub(crate) fn set_away(&self, is_away: bool) {
         self.0.lock().expect("no panic").is_away = is_away;
+    }
+
+    /// From here on claims are answered when the answer of this is dropped, or told `true`.
+    pub(crate) fn hold_claims(&self) -> watch::Sender<bool> {
+        let (release, held) = watch::channel(false);
+        self.0.lock().expect("no panic").held = Some(held);
+        release
     }
 
     fn ask<T: Send + 'static>(&self, ask: impl FnOnce(&mut Pages) -> T) -> Answer<T> {
@@ -209,7 +219,8 @@ impl HostBook for MemoryBook {
     }
 
     fn claim(&self, code: Code, mut device: Device, now: Timestamp) -> Answer<Option<Device>> {
-        self.ask(|pages| {
+        let held = self.0.lock().expect("no panic").held.clone();
+        let answer = self.ask(move |pages| {
             let mut pairings = pages.pairings.iter_mut();
             let found = pairings
                 .find(|(it, is_claimed)| is(it, code) && it.expires_at > now && !is_claimed);
@@ -224,6 +235,13 @@ impl HostBook for MemoryBook {
             }
             pages.devices.push(device.clone());
             Some(device)
+        });
+        Box::pin(async {
+            if let Some(mut held) = held {
+                // Whoever holds it may have gone.
+                let _: Result<_, watch::error::RecvError> = held.wait_for(|is_free| *is_free).await;
+            }
+            answer.await
         })
     }
 

@@ -24,6 +24,8 @@ struct State {
     manner: Manner,
     random: u64,
     is_away: bool,
+    /// How many questions it took.
+    calls: usize,
     listeners: HashMap<String, Vec<Listener>>,
 }
 
@@ -87,6 +89,11 @@ impl TestBus {
         if !is_away {
             state.listeners.values().flatten().for_each(Listener::miss);
         }
+    }
+
+    /// How many questions of gates to all others it took.
+    pub(crate) fn calls(&self) -> usize {
+        self.lock().calls
     }
 
     /// Where somebody listens.
@@ -173,6 +180,7 @@ impl ByteBus for TestBus {
         let told = if state.is_away {
             Err(NotTold::new("away"))
         } else {
+            state.calls += usize::from(topic == "remote.calls");
             state.hand_on(topic, &payload);
             Ok(())
         };

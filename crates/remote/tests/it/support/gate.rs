@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use portcullis_remote::relay::exchange::LocalExchange;
 use portcullis_remote::relay::exchange::bus::BusSettings;
-use portcullis_remote::relay::{Exchange, Settings};
+use portcullis_remote::relay::{Exchange, Settings, Whose};
 use tokio_util::sync::CancellationToken;
 
 use super::{MemoryBook, Served, Server, TestBus};
@@ -18,7 +18,7 @@ pub(crate) struct Gate {
     end: CancellationToken,
 }
 
-/// Two gates to be started.
+/// Two gates to be started, where guests reach the hosts of Ada.
 pub(crate) struct Gates {
     pub(crate) settings: Settings,
     exchanges: [(Arc<dyn Exchange>, CancellationToken); 2],
@@ -60,7 +60,7 @@ impl Gates {
                 book: book.clone(),
                 exchange,
                 settings: self.settings.clone(),
-                ..Server::default()
+                whose: Whose::Accounts("ada".into()),
             };
             async move {
                 Gate {

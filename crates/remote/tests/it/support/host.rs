@@ -53,6 +53,19 @@ impl TestHost {
         }
     }
 
+    /// Pairs `account` to it; the answer is the device's id.
+    pub(crate) async fn pair(&self, account: &str) -> String {
+        let line = "POST /wham/remote/control/server/pair";
+        let begun = ask(self.address, line, Some(&self.token), &[], "{}").await;
+        assert_eq!(begun.status, 200, "{begun:?}");
+        let claim = json!({"pairing_code": begun.json()["pairing_code"]}).to_string();
+        let line = "POST /wham/remote/control/pair/claim";
+        let claimed = ask(self.address, line, Some(account), &[], &claim).await;
+        assert_eq!(claimed.status, 200, "{claimed:?}");
+        let claimed = claimed.json();
+        claimed["client_id"].as_str().expect("a text").to_owned()
+    }
+
     /// Opens a road.
     pub(crate) async fn dial(&self) -> Road {
         let dialled = self.try_dial(&self.token).await;
@@ -183,7 +196,8 @@ impl Process {
         }
     }
 
-    /// Serves a new road until that is gone.
+    /// Serves a new road until that is gone. On one that it has had, what it says again would be taken for the
+    /// words of another process.
     pub(crate) async fn serve(&mut self, road: &mut Road) {
         self.reconnect(road).await;
         self.go_on(road).await;

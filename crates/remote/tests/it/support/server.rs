@@ -196,7 +196,9 @@ async fn answer(
             hyper::service::Service::call(&service, request).await
         }
         None => {
-            let service = TowerToHyperService::new(relay.host_end());
+            let below = "/backend-api";
+            let below = path.strip_prefix(below).map_or("", |_| below);
+            let service = TowerToHyperService::new(relay.host_end().below(below));
             hyper::service::Service::call(&service, request).await
         }
     }

@@ -234,31 +234,37 @@ fn a_refused_refresh_costs_the_token_and_recovers_the_credential() {
 
 #[test]
 fn expired_revoked_and_refused_are_told_apart() {
-    for (kind, expected, text) in [
+    let refused = Cause::Refused;
+    for (cause, expected, text) in [
         (
-            Some(RefusalKind::Expired),
+            refused(Some(RefusalKind::Expired)),
             ProblemKind::Expired,
             "the relay says that the credential has expired: what happened",
         ),
         (
-            Some(RefusalKind::Revoked),
+            refused(Some(RefusalKind::Revoked)),
             ProblemKind::Revoked,
             "the relay says that the credential was revoked: what happened",
         ),
         (
-            Some(RefusalKind::AccountDisabled),
+            refused(Some(RefusalKind::AccountDisabled)),
             ProblemKind::Revoked,
             "the relay says that the credential was revoked: what happened",
         ),
         (
-            Some(RefusalKind::InvalidCredential),
+            refused(Some(RefusalKind::InvalidCredential)),
             ProblemKind::Refused,
             "what happened",
         ),
-        (None, ProblemKind::Refused, "what happened"),
+        (refused(None), ProblemKind::Refused, "what happened"),
+        (
+            Cause::HostRevoked,
+            ProblemKind::Revoked,
+            "the relay says that this host was revoked: what happened",
+        ),
     ] {
         let mut bench = Bench::enrolling();
-        bench.tell(Event::Enrolled(Err(failure(Cause::Refused(kind)))));
+        bench.tell(Event::Enrolled(Err(failure(cause))));
         assert_eq!(bench.problem(), (expected, text.to_owned()));
     }
 }

@@ -11,12 +11,12 @@ use super::driver::{Ends, Wire, drive};
 use super::frame::{Frame, Kind};
 use super::hub::Hub;
 use super::machine::{Broken, Word};
-use super::words::{CALLS, Call, Id, answer_topic, guest_topic, road_topic};
+use super::words::{CALLS, Call, Id, guest_topic, road_topic};
 use super::{Ear, Heard};
 use crate::relay::exchange::{Asked, Coming, Unreached};
 use crate::relay::link::{Down, Link, RoadAge, Unread};
 use crate::relay::secret;
-use crate::wire::{ClientEnvelope, Key, ServerEnvelope, ServerEvent};
+use crate::wire::{ClientEnvelope, Key, ServerEnvelope};
 
 /// Asks for a link of `guest` to the road of `host`.
 pub(super) fn reach(
@@ -54,31 +54,6 @@ pub(super) fn reach(
         }
     }
     Box::pin(async { told.await.unwrap_or(Err(Unreached::Away)) })
-}
-
-/// Asks whether another gate has the road of `host`.
-pub(super) fn has_road(hub: &Arc<Hub>, asker: u128, host: &str) -> Asked<bool> {
-    let (hub, host) = (Arc::clone(hub), host.into());
-    let ask = async move {
-        let question = secret::number().ok()?;
-        let mut ear = hub.listen(&answer_topic(question)).await.ok()?;
-        let call = Call::HasRoad {
-            from: Id(asker),
-            question: Id(question),
-            host,
-        };
-        hub.publish(CALLS, &call).await.ok()?;
-        let answered = async {
-            while let Some(heard) = ear.next().await {
-                if matches!(heard, Heard::Payload(_)) {
-                    return Some(());
-                }
-            }
-            None
-        };
-        timeout(hub.patience, answered).await.ok()?
-    };
-    Box::pin(async { ask.await.is_some() })
 }
 
 /// A link that is asked for.
@@ -201,11 +176,7 @@ fn read(word: Word, key: &Key, unread: &Unread) -> Result<Down, Broken> {
     if envelope.key != *key {
         return Err(Broken::Malformed);
     }
-    let counted = match envelope.event {
-        ServerEvent::Chunk(_) => unread.add_part(text.len()),
-        ServerEvent::Message(_) | ServerEvent::Pong(_) | ServerEvent::Ack => unread.add(text.len()),
-    };
-    Ok(match counted {
+    Ok(match unread.add_event(&envelope.event, text.len()) {
         Some(counted) => Down::Envelope(Box::new(envelope), counted),
         None => Down::Slow,
     })

@@ -25,6 +25,8 @@ pub(super) struct Hub {
     pub(super) guests: Arc<Semaphore>,
     /// Places for links of roads that end here.
     pub(super) roads: Arc<Semaphore>,
+    /// Places for questions about roads.
+    pub(super) questions: Semaphore,
     pub(super) links: Links,
     pub(super) teller: Teller,
     tasks: TaskTracker,
@@ -45,6 +47,7 @@ impl Hub {
             },
             guests: Arc::new(Semaphore::new(settings.links)),
             roads: Arc::new(Semaphore::new(settings.links)),
+            questions: Semaphore::new(settings.questions),
             links: Links::default(),
             teller,
             tasks: setup.tasks,

@@ -7,8 +7,9 @@ use bytes::Bytes;
 use tokio::time::sleep;
 
 use super::hub::Hub;
+use super::question;
 use super::road_end::{Asked, Places, answer};
-use super::words::{CALLS, Call, NOTICES, Told, answer_topic};
+use super::words::{CALLS, Call, NOTICES, Told};
 use super::{Ear, Heard};
 use crate::relay::Board;
 
@@ -91,24 +92,14 @@ fn asked(hub: &Arc<Hub>, board: &Arc<dyn Board>, places: &Places, payload: &Byte
             };
             answer(hub, board, places, asked);
         }
-        Ok(Call::HasRoad {
+        Ok(Call::Roads {
             from,
             question,
-            host,
+            hosts,
         }) => {
-            if from.0 == board.number() || !board.has_road(&host) {
-                return;
+            if from.0 != board.number() {
+                question::answer(hub, board, question.0, hosts);
             }
-            let Ok(place) = Arc::clone(&hub.roads).try_acquire_owned() else {
-                return;
-            };
-            let hub = Arc::clone(hub);
-            hub.clone().spawn(async move {
-                let _place = place;
-                let topic = answer_topic(question.0);
-                // Who does not hear it takes the host for away.
-                let _: Result<(), super::NotTold> = hub.bus.publish(&topic, Bytes::new()).await;
-            });
         }
         Err(_) => not_understood(),
     }

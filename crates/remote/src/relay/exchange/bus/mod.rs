@@ -25,10 +25,12 @@ mod hub;
 mod links;
 mod listener;
 mod machine;
+mod question;
 mod road_end;
 mod teller;
 mod words;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -57,6 +59,9 @@ pub struct BusSettings {
     pub silence: Duration,
     /// The most links of guests of this gate, and as many of roads; each is a subscription. Default: 4096.
     pub links: usize,
+    /// The most questions at once whether another gate has a road, each of which is a subscription too. Default:
+    /// 256.
+    pub questions: usize,
 }
 
 impl Default for BusSettings {
@@ -66,6 +71,7 @@ impl Default for BusSettings {
             beat: Duration::from_secs(2),
             silence: Duration::from_secs(7),
             links: 4096,
+            questions: 256,
         }
     }
 }
@@ -106,8 +112,8 @@ impl Exchange for BusExchange {
         guest_end::reach(&self.0, asker, host, guest)
     }
 
-    fn has_road(&self, asker: u128, host: &str) -> Asked<bool> {
-        guest_end::has_road(&self.0, asker, host)
+    fn roads_elsewhere(&self, asker: u128, hosts: HashSet<Box<str>>) -> Asked<HashSet<Box<str>>> {
+        question::ask(&self.0, asker, hosts)
     }
 
     fn tell(&self, teller: u128, notice: Notice) {

@@ -39,11 +39,11 @@ pub(super) enum Call {
         stream: Box<str>,
         is_back: bool,
     },
-    /// Whether somebody has the road of `host`: who has says so on the question's topic.
-    HasRoad {
+    /// Who has roads of `hosts`: he says of which on the question's topic.
+    Roads {
         from: Id,
         question: Id,
-        host: Box<str>,
+        hosts: Vec<Box<str>>,
     },
 }
 
