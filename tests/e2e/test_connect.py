@@ -217,7 +217,7 @@ def test_the_enrolment_outlives_the_process_and_nobody_else_reads_it(host, token
         second.ends_at_once()
 
 
-def test_only_the_404_that_names_the_host_enrols_it_anew(host, token):
+def test_at_the_road_only_the_404_that_names_the_host_enrols_it_anew(host, token):
     with Backend() as backend:
         backend.replies["road"] += [Reply(404, {"detail": "Not Found"}), Reply(404, UNKNOWN_HOST)]
         forgotten = host(backend, "--token-file", token)
@@ -228,6 +228,21 @@ def test_only_the_404_that_names_the_host_enrols_it_anew(host, token):
         assert backend.count("road") == 2, "the other 404 enrolled it anew"
         backend.road()
         assert forgotten.wait(phase="connected")["server_id"] == backend.server_id
+        forgotten.ends_at_once()
+
+
+@pytest.mark.parametrize("reply", [Reply(404, {"detail": "Not Found"}), Reply(404, UNKNOWN_HOST)], ids=["any", "that names the host"])
+def test_to_a_refresh_each_404_enrols_it_anew(host, token, reply):
+    with Backend() as backend:
+        backend.replies["road"].append(Reply(401))
+        backend.replies["refresh"].append(reply)
+        forgotten = host(backend, "--token-file", token)
+        first = backend.wait_asked("road").bearer
+        backend.wait_asked("enroll", 2)
+        assert (backend.count("refresh"), backend.count("road")) == (1, 1)
+        backend.road()
+        assert forgotten.wait(phase="connected")["server_id"] == backend.server_id
+        assert backend.wait_asked("road", 2).bearer != first
         forgotten.ends_at_once()
 
 

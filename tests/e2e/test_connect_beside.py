@@ -88,6 +88,19 @@ def test_a_gate_that_must_have_a_host_does_not_start_without_a_credential(config
     ended = run("serve", "--config", file, "--state-dir", tmp_path / "state", cwd=tmp_path)
     assert ended.returncode == 9, ended
     assert "Error: permission denied: the relay asks for a credential, and there is none (log in" in ended.stderr
+    assert "listening on" not in ended.stderr, "it let people in, to cut them off"
+
+
+def test_a_gate_that_must_have_a_host_asks_once_and_then_waits_for_its_credential_as_others_do(started, config, backend, tmp_path):
+    script = tmp_path / "token.sh"
+    script.write_text(f"[ -e {tmp_path}/ran ] && exit 1\ntouch {tmp_path}/ran\necho {tokens.BOB}\n")
+    del config["connector"]["token_file"]
+    config["connector"].update(startup="require-ready", token_command=f"sh {script}")
+    door = started(config)
+    assert backend.wait_asked("enroll").bearer == tokens.BOB
+    wait(door, kind="credential_unreadable")
+    with Raw(door.port) as session:
+        assert session.open("/chat", BEARER).status == 101
 
 
 def test_the_enrolment_is_in_the_ledger_that_gates_share(started, config, backend, memory, tmp_path):

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
+import select
 import socket
 import stat
+import subprocess
 
 import pytest
 
 from support import codex_host, tokens
 from support.backend import Backend
+from support.gate import binary
 from support.host import Host, put
+from support.process import clean_env
 
 
 @pytest.fixture
@@ -50,6 +55,23 @@ def test_the_url_of_the_door_is_a_secret_that_stays_the_same(door, tmp_path):
     host.ends_at_once()
     with Host(backend.url, "--forward", "0", "--token-file", tmp_path / "relay-token", state=tmp_path / "state") as again:
         assert again.base_url().rsplit("/", 2)[1] == url.rsplit("/", 2)[1]
-        logs = "\n".join(line for line in again.process.err.snapshot() if line.startswith("{"))
-        assert file.read_text().strip() not in logs
         again.ends_at_once()
+        assert file.read_text().strip() not in again.process.err.text() + again.process.out.text()
+
+
+def test_the_url_of_the_door_is_printed_whole_on_a_terminal_alone(door, tmp_path):
+    backend, host = door
+    host.ends_at_once()
+    argv = [binary(), "connect", "--relay", backend.url, "--forward", "0", "--token-file", tmp_path / "relay-token", "--state-dir", tmp_path / "state"]
+    ours, theirs = os.openpty()
+    with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=theirs, env=clean_env()) as person:
+        os.close(theirs)
+        try:
+            seen = b""
+            while b" (a secret)" not in seen:
+                assert select.select([ours], [], [], 10)[0], seen
+                seen += os.read(ours, 4096)
+        finally:
+            person.terminate()
+            os.close(ours)
+    assert f"/{(tmp_path / 'state' / 'forward_path').read_text().strip()}/ (a secret)" in seen.decode()

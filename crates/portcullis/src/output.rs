@@ -58,7 +58,12 @@ pub(crate) fn say(text: impl Display) {
     let _gone: io::Result<()> = write!(err, "{text}").and_then(|()| err.flush());
 }
 
+/// Whether a person reads what is told, and nobody keeps it.
+pub(crate) fn is_read_by_a_person() -> bool {
+    io::stderr().is_terminal()
+}
+
 /// Whether what is told to people may have colours.
 pub(crate) fn is_coloured() -> bool {
-    io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+    is_read_by_a_person() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }

@@ -65,6 +65,12 @@ pub(crate) fn run(
     let traces = settings.traces.as_ref();
     let traces = traces.map(|plan| Traces::new(plan, &name)).transpose()?;
     let state = open_state(runtime, &source, settings, &name)?;
+    let ledger = state.as_deref().map(State::ledger);
+    let mut host = runtime.block_on(Beside::open(settings.connector.as_ref(), ledger))?;
+    // Before anybody is let in who would have to be sent away again.
+    if let Err(exit) = runtime.block_on(host.start()) {
+        return Ok(exit);
+    }
     let (places, mut keeper) = Places::new(name);
     let revoker = Arc::new(StateRevoker::default());
     let shared = Shared::new(&source, places, &revoker);
@@ -79,8 +85,6 @@ pub(crate) fn run(
     }
     shared.take(settings);
     let services = shared.services(state.as_deref(), traces.as_ref());
-    let ledger = state.as_deref().map(State::ledger);
-    let host = runtime.block_on(Beside::open(settings.connector.as_ref(), ledger))?;
     let gate = start(settings, workers, services, revoked)?;
     if let Some(state) = &state {
         revoker.found(state, &gate);

@@ -97,9 +97,10 @@ class Host:
         return [r["fields"] for r in parse_records(self.process.err.snapshot()) if r["level"] == "WARN"]
 
     def base_url(self) -> str:
-        found = re.search(r"chatgpt_base_url: (\S+)", self.process.err.text())
+        """The URL of its door; its secret is in the file that the banner names."""
+        found = re.search(r"chatgpt_base_url: (\S+) \(SECRET stands in (.+)\)", self.process.err.text())
         assert found, self.process.err.text()
-        return found.group(1)
+        return found.group(1).replace("SECRET", Path(found.group(2)).read_text().strip())
 
     # Its end -------------------------------------------------------------------------------------------------------
 

@@ -171,8 +171,9 @@ pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
         anyhow!("there is no home directory to keep state in; name a folder with --state-dir")
     })?;
     let plan = args.plan(folder)?;
-    let is_reachable = args.program.admin.is_some() || plan.forward.is_some();
-    if plan.startup == Startup::Disabled && !is_reachable {
+    // A door alone is open whatever `startup` says.
+    let can_be_enabled = args.program.admin.is_some() || plan.upstream.is_none();
+    if plan.startup == Startup::Disabled && !can_be_enabled {
         bail!(
             "with `--startup disabled` nobody could enable the host; add `--admin 127.0.0.1:PORT`"
         );

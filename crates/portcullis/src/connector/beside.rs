@@ -39,6 +39,21 @@ impl Beside {
         Ok(Self { connecting, ends })
     }
 
+    /// Asks for what the gate must not start without, and says what is not there.
+    ///
+    /// # Errors
+    ///
+    /// How the program then ends.
+    pub(crate) async fn start(&mut self) -> Result<(), Exit> {
+        let Some(connecting) = &mut self.connecting else {
+            return Ok(());
+        };
+        connecting.start().await.map_err(|not_started| {
+            output::say(format!("Error: {not_started}\n"));
+            not_started.exit()
+        })
+    }
+
     /// What steers it, where it is more than a door on loopback.
     pub(crate) fn handle(&self) -> Option<ConnectorHandle> {
         self.connecting.as_ref()?.handle().cloned()
@@ -58,7 +73,8 @@ impl Beside {
             .collect()
     }
 
-    /// Lives as long as the gate does; it ends only when the gate must not start without it.
+    /// Lives as long as the gate does; it ends only when the gate must not start without it, and nobody
+    /// [asked](Self::start) before.
     pub(crate) async fn live(self) -> Exit {
         if let Some(connecting) = self.connecting {
             let mut ended = self.ends.subscribe();

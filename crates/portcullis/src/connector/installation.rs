@@ -2,7 +2,7 @@
 //! one start to the next, in files that only their owner may read.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use portcullis_verifiers::secret_file::SecretFile;
@@ -51,8 +51,15 @@ pub(super) fn id(folder: &Path) -> anyhow::Result<String> {
 ///
 /// Why it cannot be read or made.
 pub(super) fn secret_path(folder: &Path) -> anyhow::Result<String> {
-    kept(folder, "forward_path", secrets::random)
+    kept(folder, SECRET_PATH, secrets::random)
 }
+
+/// The file in `folder` that holds the secret path.
+pub(super) fn secret_path_file(folder: &Path) -> PathBuf {
+    folder.join(SECRET_PATH)
+}
+
+const SECRET_PATH: &str = "forward_path";
 
 /// What stands in the file `name` of `folder`; what `make` gives where there is none yet.
 fn kept(

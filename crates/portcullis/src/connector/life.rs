@@ -1,6 +1,7 @@
 //! A connector and its door on loopback, from their plan to their end.
 
 use std::future::pending;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use super::credentials::CredentialPlan;
 use super::enrolments::LedgerEnrolments;
 use super::installation;
 use super::plan::{ConnectorPlan, UpstreamPlan};
-use crate::output::Exit;
+use crate::output::{self, Exit};
 
 /// What is to run, and does nothing before it [lives](Connecting::live).
 pub(crate) struct Connecting {
@@ -24,6 +25,8 @@ pub(crate) struct Connecting {
     name: Box<str>,
     connector: Option<(Connector, ConnectorHandle)>,
     forwarder: Option<Forwarder>,
+    /// Whether the door asks for a credential before it opens. A connector asks that itself.
+    asks: bool,
 }
 
 /// Why it ended before it was told to.
@@ -63,12 +66,31 @@ impl Connecting {
             Some(port) => Some(forwarder(&plan, port).await?),
             None => None,
         };
+        let asks = connector.is_none() && plan.startup == Startup::RequireReady;
         Ok(Self {
             plan,
             name,
             connector,
             forwarder,
+            asks,
         })
+    }
+
+    /// Does what may keep it from starting, and no more: it asks for a credential where there must be
+    /// one. To [live](Self::live) is to go on from there, and to do this first where nobody did.
+    ///
+    /// # Errors
+    ///
+    /// Why it does not start.
+    pub(crate) async fn start(&mut self) -> Result<(), NotStarted> {
+        if let Some((connector, _)) = &mut self.connector {
+            Box::pin(connector.start()).await?;
+        }
+        if self.asks {
+            ready(&self.plan).await?;
+            self.asks = false;
+        }
+        Ok(())
     }
 
     /// What steers the connector, where there is one.
@@ -76,8 +98,8 @@ impl Connecting {
         self.connector.as_ref().map(|(_, handle)| handle)
     }
 
-    /// What people are told when it begins: a name and a value a line. One of them holds the secret path
-    /// of the door.
+    /// What people are told when it begins: a name and a value a line. On a terminal one of them holds the
+    /// secret path of the door.
     pub(crate) fn lines(&self) -> Vec<(&'static str, String)> {
         let relay = RelayUrl::dangerous_plain(&self.plan.relay);
         // What is no such URL may hold a password.
@@ -89,8 +111,7 @@ impl Connecting {
         }
         lines.push(("credential", self.plan.credential.to_string()));
         if let Some(forwarder) = &self.forwarder {
-            let url = forwarder.base_url();
-            lines.push(("chatgpt_base_url", format!("{url} (a secret)")));
+            lines.push(("chatgpt_base_url", door_url(forwarder, &self.plan.folder)));
         }
         lines
     }
@@ -105,10 +126,9 @@ impl Connecting {
             plan,
             connector,
             forwarder,
+            asks,
             ..
         } = self;
-        // A connector asks that itself.
-        let asks = connector.is_none() && plan.startup == Startup::RequireReady;
         let (stop, stopped) = watch::channel(false);
         let handle = connector.as_ref().map(|(_, handle)| handle.clone());
         let connector = async {
@@ -183,6 +203,17 @@ async fn forwarder(plan: &ConnectorPlan, port: u16) -> anyhow::Result<Forwarder>
     config.timeout = plan.timeout;
     let bound = Forwarder::bind(config, plan.credential.open(&plan.account)).await;
     bound.map_err(|error| anyhow!("{error}; choose another port with `--forward`"))
+}
+
+/// The URL of the door, for the agent's configuration. Where what is said may be kept, as in a journal, the
+/// file is named that has its secret path.
+fn door_url(forwarder: &Forwarder, folder: &Path) -> String {
+    if output::is_read_by_a_person() {
+        return format!("{} (a secret)", forwarder.base_url());
+    }
+    let file = installation::secret_path_file(folder);
+    let (address, file) = (forwarder.address(), file.display());
+    format!("http://{address}/SECRET/ (SECRET stands in {file})")
 }
 
 /// Whether a credential can be read, as a connector asks it.

@@ -91,6 +91,24 @@ impl Connector {
         self
     }
 
+    /// Does what may keep it from starting, see [`Startup`](super::Startup), and no more: one that must
+    /// be ready reads its credential, for ten seconds at most. Nobody is dialled before it
+    /// [runs](Self::run), which goes on from there, and does this first where nobody did. Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// Why it does not start.
+    pub async fn start(&mut self) -> Result<(), StartError> {
+        self.tell(Event::Start);
+        while self.machine.is_in_question() {
+            self.run_reading().await;
+        }
+        match self.machine.state() {
+            State::Stopped(Some(why)) => Err(why.clone()),
+            _ => Ok(()),
+        }
+    }
+
     /// Runs until it is [shut down](ConnectorHandle::shutdown). Must be polled on a runtime with timers
     /// and I/O. Dropping it closes the road and ends its guests.
     ///

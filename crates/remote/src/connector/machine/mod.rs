@@ -192,6 +192,12 @@ impl Machine {
             )
     }
 
+    /// Whether what is under way decides if it starts at all.
+    pub(crate) fn is_in_question(&self) -> bool {
+        let is_reading = matches!(self.state, State::Reading { .. });
+        self.starting && is_reading && self.config.startup == Startup::RequireReady
+    }
+
     pub(crate) const fn state(&self) -> &State {
         &self.state
     }
@@ -237,6 +243,10 @@ impl Machine {
     }
 
     fn start(&mut self, now: Now) {
+        // It is told so once more by whoever goes on with what has started.
+        if !self.starting || self.state != State::Disabled {
+            return;
+        }
         if self.config.startup == Startup::Disabled {
             self.starting = false;
             return;

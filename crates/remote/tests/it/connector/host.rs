@@ -120,6 +120,11 @@ impl Setup {
         }
     }
 
+    /// One that does not run yet.
+    pub(crate) fn connector(self, vault: &Vault) -> (Connector, ConnectorHandle) {
+        Connector::new(self.config, vault.clone(), self.enrolments, self.upstream)
+    }
+
     pub(crate) fn start(self, vault: &Vault) -> Running {
         let enrolments = self.enrolments.clone();
         self.start_with(vault.clone(), enrolments)

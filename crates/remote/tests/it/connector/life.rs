@@ -8,9 +8,10 @@ use portcullis_remote::connector::{
     EnrolmentStore, EnrolmentStoreError, Phase, ProblemKind, RelayUrlError, Renewal, StartError,
     Startup, Times,
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
+use tokio_util::task::TaskTracker;
 
-use super::backend::{Backend, Reply};
+use super::backend::{Backend, DEADLINE, Door, Reply};
 use super::host::{Running, Setup, Vault, credential};
 
 /// The most that an order may take.
@@ -48,6 +49,57 @@ async fn every_state_is_disabled_within_a_fifth_of_a_second_and_enabled_again() 
         }
         running.handle.shutdown();
         running.ended().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn whoever_asks_before_knows_that_it_does_not_start() {
+    let backend = Backend::start().await;
+    let mut setup = Setup::to(&backend);
+    setup.config.startup = Startup::RequireReady;
+    let (mut connector, handle) = setup.connector(&Vault::empty());
+    let told = connector.start().await.unwrap_err();
+    assert!(matches!(told, StartError::NotReady(_)), "{told}");
+    assert_eq!(connector.run().await.unwrap_err(), told);
+    assert_eq!(handle.status().state, "stopped");
+    assert!(backend.asked().is_empty());
+}
+
+#[tokio::test]
+async fn what_has_started_goes_on_from_there_and_ends_no_more_for_its_credential() {
+    let mut backend = Backend::start().await;
+    backend.book().enrol.push_back(Reply::Status(503, ""));
+    let mut setup = Setup::to(&backend);
+    setup.config.startup = Startup::RequireReady;
+    let vault = Vault::of("good");
+    let (mut connector, handle) = setup.connector(&vault);
+    connector.start().await.unwrap();
+    connector.start().await.unwrap();
+    assert_eq!(vault.readings(), 1);
+    assert!(backend.asked().is_empty(), "it dials when it runs");
+
+    let running = TaskTracker::new().spawn(connector.run());
+    backend.asked_at(Door::Enrol, 1).await;
+    vault.put_silently(Err(CredentialError::Missing));
+    let mut status = handle.watch();
+    let waits = status.wait_for(|now| now.state == "waiting_for_credential");
+    drop(timeout(DEADLINE, waits).await.expect("in time").unwrap());
+    vault.put(Ok(credential("good")));
+    let _road = backend.road().await;
+    handle.shutdown();
+    running.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn only_who_must_be_ready_reads_its_credential_before_it_runs() {
+    let backend = Backend::start().await;
+    for startup in [Startup::AllowRecoverable, Startup::Disabled] {
+        let mut setup = Setup::to(&backend);
+        setup.config.startup = startup;
+        let vault = Vault::empty();
+        let (mut connector, _handle) = setup.connector(&vault);
+        connector.start().await.unwrap();
+        assert_eq!(vault.readings(), 0, "{startup:?}");
     }
 }
 

@@ -80,6 +80,14 @@ fn once_started_require_ready_waits_as_the_other_does() {
 }
 
 #[test]
+fn whoever_starts_it_once_more_changes_nothing() {
+    for (name, mut bench) in every_state() {
+        let before = bench.state().clone();
+        assert_eq!(*bench.tell(Event::Start), before, "{name}");
+    }
+}
+
+#[test]
 fn a_connector_that_was_enabled_later_waits_although_it_was_to_start_ready() {
     let mut bench = Bench::new(Startup::RequireReady);
     bench.tell(Event::Start);
