@@ -300,6 +300,23 @@ async fn nobody_has_a_road_with_a_token_that_is_not_its_own() {
 }
 
 #[tokio::test]
+async fn the_book_is_not_asked_about_what_is_no_server_token() {
+    let server = Server::default().start().await;
+    let host = TestHost::enrol(server.address, "ada", "vm").await;
+    server.book.set_away(true);
+    let pair = |token: String| async move {
+        ask(server.address, PAIR, Some(&token), &[], "{}")
+            .await
+            .status
+    };
+    let long = format!("{}x", host.token);
+    for token in ["x", "prt_", "prt_wrong", &*long, &host.token[1..]] {
+        assert_eq!(pair(token.to_owned()).await, 401, "{token}");
+    }
+    assert_eq!(pair(host.token.clone()).await, 503);
+}
+
+#[tokio::test]
 async fn a_host_is_renamed_and_its_guests_come_by_the_new_name() {
     let server = Server::default().start().await;
     let host = TestHost::enrol(server.address, "ada", "vm").await;

@@ -4,7 +4,7 @@ use http::Response;
 use portcullis_boundary::clock::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Account, RelayBody, is_id, reply};
+use super::{Account, RelayBody, SERVER_TOKEN, is_id, reply};
 use crate::relay::{Board, Host, Inner, NotAdded, Platform, SecretDigest, secret};
 
 /// What a host says of itself. Hosts of old have no `installation_id`.
@@ -128,7 +128,7 @@ async fn give_token(
     if host.revoked_at.is_some() {
         return reply::revoked();
     }
-    let token = match secret::token("prt_") {
+    let token = match secret::token(SERVER_TOKEN) {
         Ok(token) => token,
         Err(error) => return reply::no_randomness(error),
     };

@@ -11,6 +11,7 @@ mod host_end;
 mod pair;
 mod reply;
 mod road;
+mod stranger;
 mod upgrade;
 
 pub use self::account::Account;
@@ -19,4 +20,8 @@ pub use self::body::RelayBody;
 pub(super) use self::claims::Claims;
 pub use self::guest_end::{GuestEnd, Whose};
 pub use self::host_end::HostEnd;
+pub(super) use self::stranger::Strangers;
 pub use self::upgrade::{Socket, Upgrade};
+
+/// What server tokens begin with.
+const SERVER_TOKEN: &str = "prt_";
