@@ -314,6 +314,32 @@ def test_an_accounts_credential_opens_no_road_and_begins_no_pairing_by_a_longer_
     assert "a road is open" not in door.process.err.text()
 
 
+def test_what_accounts_change_is_in_the_audit_log(gate, config, memory):
+    door = gate(config(memory))
+    enrol(door)
+    box = enrol(door)
+    code = json.loads(post(door, "server/pair", box["remote_control_token"], {}).body)["pairing_code"]
+    assert post(door, "pair/claim", tokens.make(sub="bob"), {"pairing_code": "wrong"}).status == 404
+    device = json.loads(post(door, "pair/claim", tokens.make(sub="bob"), {"pairing_code": code}).body)["client_id"]
+    path = f"{CONTROL}/environments/{box['environment_id']}/clients/{device}"
+    removed = ask(door.port, request("DELETE", path, [("Authorization", f"Bearer {tokens.make(sub='ada')}")], host=door.authority))
+    assert removed.status == 204, removed.text
+
+    def records():
+        found = json.loads(portcullis(door, "audit", "--kind", "host", "--json"))
+        return found if len(found) >= 4 else None
+
+    shown = eventually(records, 20, every=0.1, what="four records")
+    said = [(record["subject"], record["issuer"], record["outcome"], record["detail"], record["route"]) for record in reversed(shown)]
+    pair = f"{box['server_id']}/{device}"
+    assert said == [
+        ("ada", tokens.ISSUER, "host_enrolled", f"{box['server_id']} box", "hosts"),
+        ("ada", tokens.ISSUER, "host_enrolled_again", f"{box['server_id']} box", "hosts"),
+        ("bob", tokens.ISSUER, "device_paired", pair, "hosts"),
+        ("ada", tokens.ISSUER, "device_removed", pair, "hosts"),
+    ]
+
+
 def test_who_is_refused_at_the_road_is_reported_as_refused_and_operators_are_told_why(gate, config, memory):
     door = gate(config(memory))
     box, other = enrol(door), enrol(door, name="other", installation="i2")

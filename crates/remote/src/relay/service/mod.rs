@@ -2,6 +2,7 @@
 
 mod account;
 mod body;
+mod change;
 mod claims;
 mod clients;
 mod enrol;
@@ -17,6 +18,7 @@ mod upgrade;
 pub use self::account::Account;
 use self::account::is_id;
 pub use self::body::RelayBody;
+pub use self::change::Change;
 pub(super) use self::claims::Claims;
 pub use self::guest_end::{GuestEnd, Whose};
 pub use self::host_end::HostEnd;
