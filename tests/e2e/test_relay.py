@@ -257,6 +257,63 @@ def test_an_accounts_credential_opens_no_road_and_begins_no_pairing_by_a_longer_
     assert "a road is open" not in door.process.err.text()
 
 
+def test_what_accounts_change_is_in_the_audit_log(gate, config, memory):
+    door = gate(config(memory))
+    enrol(door)
+    box = enrol(door)
+    code = json.loads(post(door, "server/pair", box["remote_control_token"], {}).body)["pairing_code"]
+    assert post(door, "pair/claim", tokens.make(sub="bob"), {"pairing_code": "wrong"}).status == 404
+    device = json.loads(post(door, "pair/claim", tokens.make(sub="bob"), {"pairing_code": code}).body)["client_id"]
+    path = f"{CONTROL}/environments/{box['environment_id']}/clients/{device}"
+    removed = ask(door.port, request("DELETE", path, [("Authorization", f"Bearer {tokens.make(sub='ada')}")], host=door.authority))
+    assert removed.status == 204, removed.text
+
+    def records():
+        found = json.loads(portcullis(door, "audit", "--kind", "host", "--json"))
+        return found if len(found) >= 4 else None
+
+    shown = eventually(records, 20, every=0.1, what="four records")
+    said = [(record["subject"], record["issuer"], record["outcome"], record["detail"], record["route"]) for record in reversed(shown)]
+    pair = f"{box['server_id']}/{device}"
+    assert said == [
+        ("ada", tokens.ISSUER, "host_enrolled", f"{box['server_id']} box", "hosts"),
+        ("ada", tokens.ISSUER, "host_enrolled_again", f"{box['server_id']} box", "hosts"),
+        ("bob", tokens.ISSUER, "device_paired", pair, "hosts"),
+        ("ada", tokens.ISSUER, "device_removed", pair, "hosts"),
+    ]
+
+
+def test_who_is_refused_at_the_road_is_reported_as_refused_and_operators_are_told_why(gate, config, memory):
+    door = gate(config(memory))
+    box, other = enrol(door), enrol(door, name="other", installation="i2")
+    for _ in range(3):
+        assert dial(door, box, "prt_" + "x" * 43).status == 401
+        assert dial(door, {**other, "server_id": box["server_id"]}).status == 401
+        assert dial(door, {**other, "server_id": "srv_0"}, "x").status == 404
+    portcullis(door, "hosts", "revoke", other["server_id"])
+    assert dial(door, other).status == 403
+    told(door, "a host was refused", host=box["server_id"], why="its token is not valid")
+    told(door, "a host was refused", host=other["server_id"], why="its token is shown by another host")
+    told(door, "a host was refused", why="there is no such host")
+    lines = [record for record in door.records() if record.get("fields", {}).get("message") == "a host was refused"]
+    assert len(lines) == 3, "a line a minute for each"
+    assert box["remote_control_token"] not in door.process.err.text()
+    for refusal in ["invalid_credential", "resource_unknown", "revoked"]:
+        door.wait_decision(message="refused", route="hosts:road", refusal=refusal)
+    assert "hosts:road" not in [admitted["route"] for admitted in door.decisions("admitted")]
+
+
+def test_wrong_server_tokens_are_failed_handshakes_of_their_address(gate, config, memory):
+    whole = config(memory)
+    door = gate({**whole, "limits": {"failed_handshakes": "3/h"}})
+    enrolled = enrol(door)
+    assert dial(door, enrolled, "wrong").status == 401
+    assert post(door, "server/pair", "wrong", {}).status == 401
+    assert dial(door, enrolled, "prt_" + "x" * 43).status == 401
+    assert dial(door, enrolled).status == 429
+    assert post(door, "server/pair", enrolled["remote_control_token"], {}).status == 429
+
+
 def test_a_server_token_is_nobodys_credential(gate, config, memory):
     door = gate(config(memory, "box"))
     enrolled = enrol(door)

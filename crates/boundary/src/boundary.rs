@@ -146,7 +146,7 @@ impl Boundary {
                 Decision::Admitted(pass) => return Verdict::Admit(pass),
                 Decision::FirstMessage => return Verdict::AwaitFirstMessage,
                 Decision::Refused(refused) => {
-                    return Verdict::Refuse(self.note(refused, arrival).await);
+                    return Verdict::Refuse(self.note_refusal(refused, arrival).await);
                 }
                 Decision::Throttle(question) => question.ask(&self.limiter),
                 Decision::Pace(question) => {
@@ -175,9 +175,14 @@ impl Boundary {
         }
     }
 
-    /// A wrong or broken credential is an attempt. A missing, an expired or an early one is not:
-    /// no guess looks like that.
-    async fn note(&self, refused: Refused, arrival: &Arrival) -> Refused {
+    /// Counts a refusal of `arrival` against its address, if it was an attempt, and says what it is then.
+    /// A wrong or broken credential is one. A missing, an expired or an early one is not: no guess looks
+    /// like that.
+    ///
+    /// What the boundary refuses it has counted. This is for whoever learns later that a credential was
+    /// wrong, as from the upstream of an [`Auth::Upstream`](crate::policy::Auth::Upstream). Cancel-safe: the
+    /// count of this process is made before anything is waited for.
+    pub async fn note_refusal(&self, refused: Refused, arrival: &Arrival) -> Refused {
         let attempts = [
             RefusalKind::InvalidCredential,
             RefusalKind::MalformedCredential,

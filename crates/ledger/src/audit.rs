@@ -22,6 +22,8 @@ pub enum AuditKind {
     Login,
     /// A model answered, or failed to.
     Turn,
+    /// An account changed what may reach a host.
+    Host,
 }
 
 impl AuditKind {
@@ -34,6 +36,7 @@ impl AuditKind {
             Self::Admin => "admin",
             Self::Login => "login",
             Self::Turn => "turn",
+            Self::Host => "host",
         }
     }
 
@@ -49,6 +52,7 @@ impl AuditKind {
             Self::Admin,
             Self::Login,
             Self::Turn,
+            Self::Host,
         ]
         .into_iter()
         .find(|kind| kind.as_str() == word)

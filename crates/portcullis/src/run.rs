@@ -270,6 +270,7 @@ impl Shared {
         self.counted.rates.found(Arc::clone(state.ledger()));
         self.desk.asks(Arc::clone(state));
         source.turns().found(state.audit().clone());
+        self.remote.records_in(state.audit().clone());
         let plan = settings.relay.clone().unwrap_or_default();
         let exchange = remote::between_gates(state.shared_bus(), runtime);
         let opened = self

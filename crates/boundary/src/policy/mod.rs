@@ -52,7 +52,8 @@ pub enum Auth {
     /// This route is for everybody. Each arrival is the identity `public`.
     Public,
     /// The upstream decides, by a credential that only it knows and that the gate must pass on. Each
-    /// arrival is the identity `unasked`, of which nothing is known.
+    /// arrival is the identity `unasked`, of which nothing is known. Whoever carries that out tells
+    /// [`Boundary::note_refusal`](crate::Boundary::note_refusal) of a credential that the upstream refuses.
     Upstream,
     /// A credential in one of the carriers, true by the verifier that recognises it.
     Required {

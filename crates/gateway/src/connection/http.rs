@@ -205,6 +205,7 @@ async fn send(worker: &Worker, forward: Forward, body: Incoming) -> Reply {
         mut head,
         route,
         pass,
+        unasked,
         trail,
     } = forward;
     let most = route.upstream.max_body;
@@ -237,6 +238,10 @@ async fn send(worker: &Worker, forward: Forward, body: Incoming) -> Reply {
         sent
     };
     drop(pass);
+    let status = sent.as_ref().ok().map(Reply::status);
+    if let (Some(unasked), Some(status)) = (unasked, status) {
+        unasked.answered(status).await;
+    }
     let reply = match sent {
         Ok(reply) => reply,
         Err(Unanswered::Refused(refusal)) => upstream_failed(&route, refusal).map(full),

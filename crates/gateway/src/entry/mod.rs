@@ -13,6 +13,7 @@ mod leaver;
 mod lobby;
 mod login;
 mod refuse;
+mod unasked;
 mod upgrade;
 
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use self::errand::Errand;
 pub(crate) use self::first_message::FirstMessage;
 pub(crate) use self::lobby::lobby;
 pub(crate) use self::refuse::Farewell;
+use self::unasked::Unasked;
 pub(crate) use self::upgrade::Bridge;
 use crate::config::{Listener, Route};
 use crate::gate::Rules;
@@ -56,6 +58,7 @@ pub(crate) struct Forward {
     pub(crate) head: Parts,
     pub(crate) route: Arc<Route>,
     pub(crate) pass: Pass,
+    pub(crate) unasked: Option<Box<Unasked>>,
     pub(crate) trail: Trail,
 }
 
@@ -154,6 +157,7 @@ fn forward(worker: &Worker, entry: &Entry, arrival: Arrival, pass: Pass, trail: 
     let reporter = &worker.shared.reporter;
     reporter.admitted(entry.route.policy.name(), &arrival, &pass, &trail);
     let peer = arrival.peer().clone();
+    let unasked = Unasked::of(entry, &arrival, &pass);
     let mut head = arrival.enter(&pass);
     prepare(&mut head, &entry.route, &pass, &peer);
     let route = Arc::clone(&entry.route);
@@ -161,6 +165,7 @@ fn forward(worker: &Worker, entry: &Entry, arrival: Arrival, pass: Pass, trail: 
         head,
         route,
         pass,
+        unasked,
         trail,
     }))
 }

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::leaver::Leaver;
 use super::refuse::tell;
+use super::unasked::heard;
 use super::{Outcome, Then, delivery};
 use crate::config::{Route, Target};
 use crate::gate::{Shared, expiry_of};
@@ -141,8 +142,15 @@ pub(super) async fn upgrade(
             let refused = refused(&pass, response_refusal(response.status()));
             match delivery(entry, &arrival, &refused) {
                 Delivery::Denial => {
-                    reporter.admitted(route.policy.name(), &arrival, &pass, &trail);
-                    trail.answered(response.status());
+                    let (name, status) = (route.policy.name(), response.status());
+                    match heard(&entry.boundary, &arrival, status).await {
+                        Some(refused) => {
+                            let told = Delivery::Denial;
+                            reporter.refused(name, &arrival, &refused, told, status, &trail);
+                        }
+                        None => reporter.admitted(name, &arrival, &pass, &trail),
+                    }
+                    trail.answered(status);
                     Outcome::Answer(*response)
                 }
                 Delivery::Close(_) => tell(worker, entry, &arrival, refused, &trail),

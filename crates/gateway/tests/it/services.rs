@@ -2,7 +2,8 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::sync::Arc;
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,6 +12,7 @@ use http_body_util::{BodyExt, Full};
 use portcullis_boundary::carrier::Carriers;
 use portcullis_boundary::clock::{Clock, SystemClock, Timestamp};
 use portcullis_boundary::denial::denial;
+use portcullis_boundary::limits::Rate;
 use portcullis_boundary::policy::{Auth, Signal};
 use portcullis_boundary::revocation::{Revocation, Target as Revoked};
 use portcullis_boundary::{
@@ -18,6 +20,7 @@ use portcullis_boundary::{
 };
 use portcullis_gateway::config::{Target, Upstream};
 use portcullis_gateway::service::{Admitted, Body, ServiceUpstream, Socket, SocketIo};
+use portcullis_gateway::{Decided, Observer, Services, SessionEnd};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
@@ -207,6 +210,63 @@ async fn where_the_door_asks_nobody_who_it_is_a_service_that_asks_again_is_told_
         .await
         .expect("let in as at the door");
     assert_eq!(identity.subject(), "local");
+}
+
+#[tokio::test]
+async fn what_the_upstream_refuses_of_those_whom_nobody_asked_is_reported_and_counted_as_refused() {
+    let heard = Heard::default();
+    let mut setup = Setup::new(Auth::Upstream);
+    setup.upstream = upstream(|request: Request<Body>| async move {
+        let status = request
+            .headers()
+            .get("x-status")
+            .expect("a status")
+            .to_str();
+        answer(
+            status.expect("a text").parse().expect("a status"),
+            String::new(),
+        )
+    });
+    let two = NonZeroU32::new(2).expect("two");
+    setup.limits.failed_handshakes = Some(Rate::new(two, Duration::from_secs(60)));
+    let gate = setup.start_with(Services {
+        observer: Some(Arc::new(heard.clone())),
+        ..Services::default()
+    });
+    for status in ["403", "404", "404", "404", "401"] {
+        let (answer, _) = gate.handshake(&[("x-status", status)]).await;
+        assert_eq!(answer.status.to_string(), status);
+    }
+    let plain = "GET /x HTTP/1.1\r\nhost: localhost\r\nx-status: 401\r\n\r\n";
+    assert_eq!(gate.send(plain).await.0.status, 401);
+    // Two were wrong, and the address has no more.
+    let (answer, _) = gate.handshake(&[("x-status", "401")]).await;
+    assert_eq!(answer.status, 429);
+    let heard = heard.0.lock().expect("no panic").clone();
+    let refusals = [
+        Some(RefusalKind::Revoked),
+        Some(RefusalKind::ResourceUnknown),
+        Some(RefusalKind::ResourceUnknown),
+        Some(RefusalKind::ResourceUnknown),
+        Some(RefusalKind::InvalidCredential),
+        // A plain request is reported before it is sent.
+        None,
+        Some(RefusalKind::FailedTooOften),
+    ];
+    assert_eq!(heard, refusals);
+}
+
+/// Why arrivals were refused.
+#[derive(Clone, Default)]
+struct Heard(Arc<Mutex<Vec<Option<RefusalKind>>>>);
+
+impl Observer for Heard {
+    fn decided(&self, decided: &Decided<'_>) {
+        let refusal = decided.refusal.map(Refusal::kind);
+        self.0.lock().expect("no panic").push(refusal);
+    }
+
+    fn ended(&self, _: &SessionEnd<'_>) {}
 }
 
 /// Vouches for everybody, for so long.

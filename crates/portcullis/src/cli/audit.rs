@@ -68,6 +68,8 @@ enum Kind {
     Login,
     /// A model answered, or failed to
     Turn,
+    /// An account enrolled a host, or paired or removed a device
+    Host,
 }
 
 /// Prints records, the latest first.

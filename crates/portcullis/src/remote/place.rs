@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::book::LedgerBook;
+use crate::state::AuditQueue;
 
 /// What a config says of its relay.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -26,10 +27,17 @@ pub(crate) struct RemotePlace(Arc<Inner>);
 #[derive(Default)]
 struct Inner {
     relay: OnceLock<Relay>,
+    records: OnceLock<AuditQueue>,
     draining: CancellationToken,
 }
 
 impl RemotePlace {
+    /// Records in `records` what accounts change. Only the first time counts.
+    pub(crate) fn records_in(&self, records: AuditQueue) {
+        // A program opens one ledger.
+        let _: Result<(), AuditQueue> = self.0.records.set(records);
+    }
+
     /// Makes the relay, as `plan` says, over the hosts of `ledger`, whose guests reach the roads of
     /// other gates by `exchange`. Only the first time counts.
     ///
@@ -59,6 +67,11 @@ impl RemotePlace {
     /// Roads and guests are told that the gate drains.
     pub(crate) fn drain(&self) {
         self.0.draining.cancel();
+    }
+
+    /// Where is recorded what accounts change; none before the ledger is open.
+    pub(super) fn records(&self) -> Option<&AuditQueue> {
+        self.0.records.get()
     }
 
     /// The relay; none before the ledger is open, and where there is none.

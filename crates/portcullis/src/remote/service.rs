@@ -14,7 +14,7 @@ use portcullis_boundary::close::CodeTable;
 use portcullis_boundary::policy::Auth;
 use portcullis_boundary::{Policy, Refusal, RefusalKind, denial};
 use portcullis_gateway::service::{Admitted, Body, Socket};
-use portcullis_remote::relay::{RelayBody, Upgrade, Whose};
+use portcullis_remote::relay::{Change, RelayBody, Upgrade, Whose};
 use tower_service::Service;
 
 use super::{RemotePlace, account_of, metrics};
@@ -71,10 +71,16 @@ impl Service<Request<Body>> for HostRoute {
             AskedAs::Host | AskedAs::HostOfEverybody => end,
         };
         let asked = metrics::asked(&self.below, request.uri().path());
+        let admitted = request.extensions().get::<Admitted>().cloned();
         let request = prepared(request, self.asked_as);
+        let place = self.place.clone();
         Box::pin(async move {
-            let response = boxed(end.call(request).await);
+            let mut response = boxed(end.call(request).await);
             metrics::answered(asked, response.status());
+            let change = response.extensions_mut().remove::<Change>();
+            if let (Some(change), Some(by), Some(records)) = (change, admitted, place.records()) {
+                records.changed(by.route(), &by.identity(), &change);
+            }
             Ok(response)
         })
     }

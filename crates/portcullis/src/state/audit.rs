@@ -1,5 +1,5 @@
-//! The audit log: a record of every decision, every end of a session, every login, and every change
-//! by operators.
+//! The audit log: a record of every decision, every end of a session, every login, every change by
+//! operators, and every change by accounts of what may reach a host.
 //!
 //! The gate's threads only put records into a queue; somebody else writes them. While the ledger does
 //! not answer the queue keeps the latest, and what is dropped is counted
@@ -13,6 +13,7 @@ use portcullis_boundary::clock::{Clock, SystemClock};
 use portcullis_boundary::{Identity, SessionId};
 use portcullis_gateway::{Decided, Observer, SessionEnd};
 use portcullis_ledger::{AuditEntry, AuditKind, AuditLog, SqlLedger};
+use portcullis_remote::relay::Change;
 use portcullis_responses::TurnReport;
 use tokio::sync::Notify;
 use tokio::time::sleep;
@@ -78,6 +79,27 @@ impl AuditQueue {
             entry.tokens_cached = Some(usage.cached);
             entry.tokens_out = Some(usage.output);
         }
+        name(&mut entry, by);
+        self.put(entry);
+    }
+
+    /// Records that an account has changed what may reach a host.
+    pub(crate) fn changed(&self, route: &str, by: &Identity, change: &Change) {
+        let (outcome, detail) = match change {
+            Change::Enrolled { host, name, is_new } => {
+                let outcome = match is_new {
+                    true => "host_enrolled",
+                    false => "host_enrolled_again",
+                };
+                (outcome, format!("{host} {name}"))
+            }
+            Change::Paired { host, device } => ("device_paired", format!("{host}/{device}")),
+            Change::Unpaired { host, device } => ("device_removed", format!("{host}/{device}")),
+        };
+        let mut entry = self.entry(AuditKind::Host, outcome);
+        entry.route = Some(route.into());
+        entry.protocol = Some("http".into());
+        entry.detail = Some(detail.into());
         name(&mut entry, by);
         self.put(entry);
     }

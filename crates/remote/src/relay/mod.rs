@@ -18,6 +18,8 @@
 //! | `GET …/environments/{env}/clients` | [`Account`] | the devices |
 //! | `DELETE …/environments/{env}/clients/{client}` | [`Account`] | a device is taken back |
 //!
+//! What an answer to an account has changed is in its extensions ([`Change`]).
+//!
 //! # Rules
 //!
 //! 1. A host belongs to the account that enrolled it. Its name is unique there.
@@ -54,7 +56,7 @@ pub use self::book::{
 pub use self::exchange::{Board, Coming, Exchange, Notice, Unreached};
 pub use self::link::{Counted, Down, Link, RoadAge, Unread};
 pub use self::secret::SecretDigest;
-pub use self::service::{Account, GuestEnd, HostEnd, RelayBody, Socket, Upgrade, Whose};
+pub use self::service::{Account, Change, GuestEnd, HostEnd, RelayBody, Socket, Upgrade, Whose};
 pub use self::settings::Settings;
 pub(crate) use self::setup::Inner;
 pub use self::setup::{Relay, Setup};

@@ -54,6 +54,13 @@ pub(crate) fn token(prefix: &str) -> Result<String, NoRandomness> {
     ))
 }
 
+/// Whether `text` has the shape of a token of this `prefix`: nobody need look up what strangers make up.
+pub(crate) fn is_token(prefix: &str, text: &str) -> bool {
+    let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    text.strip_prefix(prefix)
+        .is_some_and(|rest| rest.len() == 43 && rest.bytes().all(is_letter))
+}
+
 /// A new name that nobody else has: `prefix` and 128 random bits.
 pub(crate) fn name(prefix: &str) -> Result<String, NoRandomness> {
     Ok(format!("{prefix}{:032x}", number()?))
@@ -113,6 +120,19 @@ mod tests {
         );
         assert_eq!(read_manual_code("oil1 abcd"), "0111-ABCD");
         assert_eq!(read_manual_code("ab"), "AB-");
+    }
+
+    #[test]
+    fn a_token_is_known_by_its_shape() {
+        let given = token("prt_").expect("randomness");
+        assert!(is_token("prt_", &given));
+        assert!(!is_token("pair_", &given));
+        let longer = format!("{given}x");
+        let other = given.replace(|letter: char| letter.is_ascii_digit(), ".");
+        for text in ["", "prt_", &*longer, &given[..46]] {
+            assert!(!is_token("prt_", text), "{text}");
+        }
+        assert_eq!(is_token("prt_", &other), other == given);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::guest::Guests;
 use super::link::{Link, Unread};
 use super::lookout::Lookout;
 use super::road::{End, Roads};
-use super::service::{Claims, GuestEnd, HostEnd, Whose};
+use super::service::{Claims, GuestEnd, HostEnd, Strangers, Whose};
 use super::{BookError, GuestStatus, HostBook, RoadCounts, RoadStatus, Settings, secret};
 
 /// What a relay is made of.
@@ -50,6 +50,7 @@ pub(crate) struct Inner {
     pub(super) roads: Arc<Roads>,
     pub(super) guests: Guests,
     pub(super) claims: Claims,
+    pub(super) strangers: Strangers,
     pub(super) lookout: Lookout,
     origin: Instant,
 }
@@ -67,6 +68,7 @@ impl Relay {
             roads: Arc::new(Roads::new(setup.settings.roads)),
             guests: Guests::default(),
             claims: Claims::new(&setup.settings),
+            strangers: Strangers::default(),
             lookout: Lookout::default(),
             settings: setup.settings,
             book: setup.book,

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use portcullis_remote::relay::{Renamed, Settings, Socket, Upgrade};
+use http_body_util::Full;
+use portcullis_remote::relay::{Account, Change, Renamed, Settings, Socket, Upgrade};
 use portcullis_remote::wire::Version;
 use serde_json::{Value, json};
 use tokio_tungstenite::WebSocketStream;
@@ -129,12 +131,41 @@ async fn what_hosts_and_accounts_ask_is_read_in_one_way_only() {
     ] {
         for (mut end, is_asked) in [(accounts.clone(), of_account), (all.clone(), true)] {
             let request = http::Request::put(format!("{control}/{path}"))
-                .body(http_body_util::Empty::<bytes::Bytes>::new())
+                .body(http_body_util::Empty::<Bytes>::new())
                 .expect("a request");
             let status = end.call(request).await.map(|it| it.status().as_u16());
             assert_eq!(status, Ok(if is_asked { 405 } else { 404 }), "{path}");
         }
     }
+}
+
+#[tokio::test]
+async fn an_answer_says_what_its_account_has_changed_and_a_refusal_says_nothing() {
+    let server = Server::default().start().await;
+    let changed = |name| {
+        let request = http::Request::post("/wham/remote/control/server/enroll")
+            .extension(Account::new("ada"))
+            .body(Full::new(Bytes::from(enrolment(name, "i").to_string())));
+        let answered = server.relay.host_end().call(request.expect("a request"));
+        async {
+            answered
+                .await
+                .map(|it| it.extensions().get::<Change>().cloned())
+        }
+    };
+    let Ok(Some(Change::Enrolled { host, name, is_new })) = changed("vm").await else {
+        panic!("it has enrolled")
+    };
+    assert_eq!((&*name, is_new), ("vm", true));
+    let again = Change::Enrolled {
+        host: host.clone(),
+        name,
+        is_new: false,
+    };
+    assert_eq!(changed("vm").await, Ok(Some(again)));
+    assert_eq!(changed(" ").await, Ok(None));
+    server.relay.revoke_host(&host).await.expect("a book");
+    assert_eq!(changed("vm").await, Ok(None));
 }
 
 #[tokio::test]
@@ -245,7 +276,7 @@ async fn a_host_that_is_revoked_while_it_dials_has_no_road() {
         .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
         .header("x-codex-protocol-version", "3")
         .extension(upgrade)
-        .body(http_body_util::Empty::<bytes::Bytes>::new())
+        .body(http_body_util::Empty::<Bytes>::new())
         .expect("a request");
     let response = server.relay.host_end().call(request).await;
     assert_eq!(response.map(|it| it.status().as_u16()), Ok(101));
@@ -297,6 +328,23 @@ async fn nobody_has_a_road_with_a_token_that_is_not_its_own() {
     assert_eq!(refused, Some(401));
     let refused = old.try_dial("stranger").await.err().map(|it| it.0);
     assert_eq!(refused, Some(401));
+}
+
+#[tokio::test]
+async fn the_book_is_not_asked_about_what_is_no_server_token() {
+    let server = Server::default().start().await;
+    let host = TestHost::enrol(server.address, "ada", "vm").await;
+    server.book.set_away(true);
+    let pair = |token: String| async move {
+        ask(server.address, PAIR, Some(&token), &[], "{}")
+            .await
+            .status
+    };
+    let long = format!("{}x", host.token);
+    for token in ["x", "prt_", "prt_wrong", &*long, &host.token[1..]] {
+        assert_eq!(pair(token.to_owned()).await, 401, "{token}");
+    }
+    assert_eq!(pair(host.token.clone()).await, 503);
 }
 
 #[tokio::test]

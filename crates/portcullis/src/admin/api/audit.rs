@@ -23,6 +23,8 @@ pub(super) enum Kind {
     Login,
     /// A model answered, or failed to.
     Turn,
+    /// An account enrolled a host, or paired or removed a device.
+    Host,
 }
 
 /// Which records are listed.
@@ -55,7 +57,7 @@ pub(super) struct WhichRecords {
 pub(super) struct ShownRecord {
     /// When.
     at: Time,
-    /// `decision`, `end`, `admin`, `login` or `turn`.
+    /// `decision`, `end`, `admin`, `login`, `turn` or `host`.
     kind: &'static str,
     /// At which gate.
     gate: Box<str>,
@@ -135,6 +137,7 @@ pub(super) async fn list(api: Api, call: Call) -> Result<Reply, Problem> {
             Kind::Admin => AuditKind::Admin,
             Kind::Login => AuditKind::Login,
             Kind::Turn => AuditKind::Turn,
+            Kind::Host => AuditKind::Host,
         }),
         subject: which.subject.map(Into::into),
         route: which.route.map(Into::into),

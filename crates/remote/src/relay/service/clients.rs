@@ -3,7 +3,7 @@
 use http::{Response, StatusCode};
 use serde::Serialize;
 
-use super::{Account, RelayBody, is_id, reply};
+use super::{Account, Change, RelayBody, is_id, reply};
 use crate::relay::{Device, Host, Inner, Page};
 
 #[derive(Serialize)]
@@ -74,7 +74,8 @@ pub(super) async fn revoke(
         Ok(true) => {
             let mut response = Response::new(RelayBody::empty());
             *response.status_mut() = StatusCode::NO_CONTENT;
-            response
+            let (host, device) = (host.id, client.into());
+            Change::Unpaired { host, device }.noted_in(response)
         }
         Ok(false) => reply::detail(404, "Client not found"),
         Err(error) => reply::unavailable(&error),

@@ -6,7 +6,7 @@ use http::Response;
 use portcullis_boundary::clock::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Account, RelayBody, is_id, reply};
+use super::{Account, Change, RelayBody, SERVER_TOKEN, is_id, reply};
 use crate::relay::{Board, Host, Inner, NotAdded, Platform, SecretDigest, secret};
 
 /// What a host says of itself. Hosts of old have no `installation_id`.
@@ -70,7 +70,8 @@ pub(super) async fn enrol(
             Place::Open(again, new) => match first_without_road(relay, again).await {
                 Some(host) => {
                     let told = "a host has enrolled again";
-                    return give_token(relay, host, Some(platform), told).await;
+                    let given = give_token(relay, host, Some(platform), told).await;
+                    return enrolled(host, false, given);
                 }
                 None => new,
             },
@@ -85,7 +86,10 @@ pub(super) async fn enrol(
             .add_host(host.clone(), relay.settings.hosts)
             .await
         {
-            Ok(Ok(())) => return give_token(relay, &host, None, "a host has enrolled").await,
+            Ok(Ok(())) => {
+                let given = give_token(relay, &host, None, "a host has enrolled").await;
+                return enrolled(&host, true, given);
+            }
             Ok(Err(NotAdded::NameTaken)) => {}
             Ok(Err(NotAdded::TooMany)) => {
                 return reply::detail(409, "The account has as many remote app servers as it may");
@@ -94,6 +98,16 @@ pub(super) async fn enrol(
         }
     }
     reply::detail(409, "The name is taken")
+}
+
+/// The answer to an enrolment, with the word that `host` has enrolled, if it has.
+fn enrolled(host: &Host, is_new: bool, given: Response<RelayBody>) -> Response<RelayBody> {
+    // A new host is there though it has no token yet.
+    if !is_new && !given.status().is_success() {
+        return given;
+    }
+    let (host, name) = (host.id.clone(), host.name.clone());
+    Change::Enrolled { host, name, is_new }.noted_in(given)
 }
 
 /// Gives a host of `account` another token.
@@ -130,7 +144,7 @@ async fn give_token(
     if host.revoked_at.is_some() {
         return reply::revoked();
     }
-    let token = match secret::token("prt_") {
+    let token = match secret::token(SERVER_TOKEN) {
         Ok(token) => token,
         Err(error) => return reply::no_randomness(error),
     };

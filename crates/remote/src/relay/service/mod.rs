@@ -2,6 +2,7 @@
 
 mod account;
 mod body;
+mod change;
 mod claims;
 mod clients;
 mod enrol;
@@ -11,12 +12,18 @@ mod host_end;
 mod pair;
 mod reply;
 mod road;
+mod stranger;
 mod upgrade;
 
 pub use self::account::Account;
 use self::account::is_id;
 pub use self::body::RelayBody;
+pub use self::change::Change;
 pub(super) use self::claims::Claims;
 pub use self::guest_end::{GuestEnd, Whose};
 pub use self::host_end::HostEnd;
+pub(super) use self::stranger::Strangers;
 pub use self::upgrade::{Socket, Upgrade};
+
+/// What server tokens begin with.
+const SERVER_TOKEN: &str = "prt_";

@@ -5,7 +5,7 @@ use portcullis_boundary::Refusal;
 use portcullis_boundary::RefusalKind;
 use serde::{Deserialize, Serialize};
 
-use super::{Account, RelayBody, reply};
+use super::{Account, Change, RelayBody, reply};
 use crate::relay::{About, Code, Device, Host, Inner, Pairing, SecretDigest, secret};
 
 #[derive(Debug, Deserialize)]
@@ -143,10 +143,12 @@ pub(super) async fn claim(relay: &Inner, account: &Account, claim: Claim) -> Res
             let (host, account) = (&*device.host, account.as_str());
             let id = &*device.id;
             tracing::info!(target: "portcullis::remote", host, account, device = id, "a device was paired");
-            reply::json(&Claimed {
+            let response = reply::json(&Claimed {
                 client_id: &device.id,
                 server_id: &device.host,
-            })
+            });
+            let (host, device) = (device.host, device.id);
+            Change::Paired { host, device }.noted_in(response)
         }
         Ok(None) => reply::detail(404, "The pairing code is unknown, was used, or has expired"),
         Err(error) => {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use http::header::AUTHORIZATION;
 use http::{Extensions, HeaderMap, Response};
 
-use super::{Account, RelayBody, Upgrade, handshake, is_id, reply};
+use super::stranger::Stranger;
+use super::{Account, RelayBody, SERVER_TOKEN, Upgrade, handshake, is_id, reply};
 use crate::relay::road::{End, NewRoad, Road, Start, drive};
 use crate::relay::{Host, Inner, Notice, SecretDigest, secret};
 use crate::wire::Version;
@@ -94,27 +95,39 @@ pub(super) async fn known(
     headers: &HeaderMap,
     extensions: &Extensions,
 ) -> Result<Host, Response<RelayBody>> {
-    let Some(token) = bearer(headers) else {
-        return by_account(relay, headers, extensions).await;
+    let found = match by_token(relay, headers).await {
+        Ok(None) => by_account(relay, headers, extensions).await,
+        Ok(Some(host)) => Ok(host),
+        Err(stranger) => Err(stranger),
+    };
+    found.map_err(|stranger| {
+        stranger.log(relay);
+        stranger.reply()
+    })
+}
+
+/// The host whose server token is shown; none when none is.
+async fn by_token(relay: &Inner, headers: &HeaderMap) -> Result<Option<Host>, Stranger> {
+    let token = bearer(headers).filter(|token| secret::is_token(SERVER_TOKEN, token));
+    let Some(token) = token else {
+        return Ok(None);
     };
     let found = relay.book.find_host_by_token(SecretDigest::of(token)).await;
-    let host = match found {
-        Ok(Some(host)) => host,
-        Ok(None) => return by_account(relay, headers, extensions).await,
-        Err(error) => return Err(reply::unavailable(&error)),
+    let Some(host) = found.map_err(Stranger::Unsure)? else {
+        return Ok(None);
     };
     let claimed = text(headers, "x-codex-server-id");
     if claimed.is_some_and(|id| id != &*host.id) {
-        return Err(reply::detail(401, "The server token is another server's"));
+        return Err(Stranger::Anothers(host.id));
     }
     if host.revoked_at.is_some() {
-        return Err(reply::revoked());
+        return Err(Stranger::Revoked(host.id));
     }
     let now = relay.clock.now();
     if host.token_expires_at.is_none_or(|end| end <= now) {
-        return Err(reply::detail(401, "The server token has expired"));
+        return Err(Stranger::Expired(host.id));
     }
-    Ok(host)
+    Ok(Some(host))
 }
 
 /// The host that the request names, if whoever passed the request on knows its account.
@@ -122,19 +135,15 @@ async fn by_account(
     relay: &Inner,
     headers: &HeaderMap,
     extensions: &Extensions,
-) -> Result<Host, Response<RelayBody>> {
-    let invalid = || reply::detail(401, "The server token is not valid");
-    let id = text(headers, "x-codex-server-id").ok_or_else(invalid)?;
+) -> Result<Host, Stranger> {
+    let id = text(headers, "x-codex-server-id").ok_or(Stranger::Invalid(None))?;
     if !is_id(id) {
-        return Err(reply::unknown_host());
+        return Err(Stranger::Unknown);
     }
-    let host = match relay.book.find_host(id).await {
-        Ok(Some(host)) => host,
-        Ok(None) => return Err(reply::unknown_host()),
-        Err(error) => return Err(reply::unavailable(&error)),
-    };
+    let found = relay.book.find_host(id).await;
+    let host = found.map_err(Stranger::Unsure)?.ok_or(Stranger::Unknown)?;
     if host.revoked_at.is_some() {
-        return Err(reply::revoked());
+        return Err(Stranger::Revoked(host.id));
     }
     let account = extensions.get::<Account>();
     let is_own = account.is_some_and(|account| *account.as_str() == *host.account);
@@ -142,7 +151,7 @@ async fn by_account(
     if is_own && is_old {
         Ok(host)
     } else {
-        Err(invalid())
+        Err(Stranger::Invalid(Some(host.id)))
     }
 }
 
