@@ -104,7 +104,7 @@ async fn serve(hub: &Hub, board: Arc<dyn Board>, key: Key, asked: Asked) {
     let Some((wire, link)) = open(hub, board, &key, &asked).await else {
         return;
     };
-    let (unread, seat) = (link.unread, link.seat);
+    let seat = link.seat;
     let ends = Ends {
         first: link.probe,
         inbox: link.up,
@@ -118,10 +118,7 @@ async fn serve(hub: &Hub, board: Arc<dyn Board>, key: Key, asked: Asked) {
         },
         write: |down| match down {
             Down::Settled(version) => Word::Settled(version),
-            Down::Envelope(envelope, counted) => {
-                unread.sub(counted);
-                Word::Envelope(envelope.to_text())
-            }
+            Down::Envelope(envelope, _) => Word::Envelope(envelope.to_text()),
             Down::Slow => Word::Slow,
         },
         over: CancellationToken::new(),
