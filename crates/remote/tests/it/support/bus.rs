@@ -24,6 +24,8 @@ struct State {
     manner: Manner,
     random: u64,
     is_away: bool,
+    /// How often it could not be listened to.
+    refused: usize,
     listeners: HashMap<String, Vec<Listener>>,
 }
 
@@ -87,6 +89,11 @@ impl TestBus {
         if !is_away {
             state.listeners.values().flatten().for_each(Listener::miss);
         }
+    }
+
+    /// How often it could not be listened to.
+    pub(crate) fn refused(&self) -> usize {
+        self.lock().refused
     }
 
     /// Where somebody listens.
@@ -182,6 +189,7 @@ impl ByteBus for TestBus {
     fn subscribe(&self, topic: &str) -> Asked<Result<Box<dyn Ear>, NotTold>> {
         let mut state = self.lock();
         if state.is_away {
+            state.refused += 1;
             return Box::pin(std::future::ready(Err(NotTold::new("away"))));
         }
         let (queue, heard) = mpsc::channel(256);
