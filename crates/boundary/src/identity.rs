@@ -208,13 +208,15 @@ impl Identity {
         self.ends_at
     }
 
-    /// Whether both are the same subject of the same issuer. Without an issuer, two verifiers may mean
-    /// two people by one name: then the verifier counts.
+    /// Whether both are the same subject of the same issuer. Without an issuer, and an empty one is
+    /// none, two verifiers may mean two people by one name: then the verifier counts.
     #[must_use]
     pub fn is_same_person_as(&self, other: &Self) -> bool {
+        let issuers = [self, other].map(|one| one.issuer.as_deref().unwrap_or_default());
+        let [issuer, others] = issuers;
         self.subject == other.subject
-            && self.issuer == other.issuer
-            && (self.issuer.is_some() || self.verifier == other.verifier)
+            && issuer == others
+            && (!issuer.is_empty() || self.verifier == other.verifier)
     }
 
     /// The value of a claim, when the verifier kept claims.

@@ -16,6 +16,7 @@ use portcullis_boundary::session::Terms;
 use portcullis_gateway::config::{Pattern, Route, Target, Upstream};
 use portcullis_gateway::service::ServiceUpstream;
 use portcullis_remote::relay::Whose;
+use portcullis_remote::wire::MAX_MESSAGE;
 
 use super::at::At;
 use super::builder::Builder;
@@ -87,12 +88,15 @@ fn settings(builder: &mut Builder, table: &file::Relay, plan: &mut RelayPlan) {
     for (written, size) in [
         (&table.waiting, &mut settings.waiting.bytes),
         (&table.unread, &mut settings.unread),
+        (&table.all_unread, &mut settings.all_unread),
         (&table.max_message, &mut settings.guest_message),
+        (&table.max_host_message, &mut settings.host_message),
     ] {
         if let Some(read) = size_of(builder, written.as_ref()) {
             *size = read;
         }
     }
+    check_host_message(builder, table, settings.host_message);
     for (written, most) in [
         (&table.roads, &mut settings.roads),
         (&table.guests, &mut settings.guests),
@@ -107,6 +111,14 @@ fn settings(builder: &mut Builder, table: &file::Relay, plan: &mut RelayPlan) {
             let what = format!("an account has at most {MOST_HOSTS} hosts");
             builder.report(Problem::new(what, "write a number from 1 to 1000").at(&written.span));
         }
+    }
+}
+
+/// Reports a message of a host that is larger than the wire takes.
+fn check_host_message(builder: &mut Builder, table: &file::Relay, size: usize) {
+    if let (Some(written), true) = (&table.max_host_message, size > MAX_MESSAGE) {
+        let what = "a message of a host has at most 100MiB";
+        builder.report(Problem::new(what, "write 100MiB or less").at(&written.span));
     }
 }
 

@@ -15,8 +15,9 @@ const VERIFIER: &str = "verifier:";
 /// account, `local`.
 ///
 /// Two accounts are the same text when they are the same person, as [`Identity::is_same_person_as`]
-/// has it, and only then: `%` and `#` are escaped in what stands before the subject, and so is the
-/// colon of an issuer that calls itself a verifier. The subject comes last and is as it is.
+/// has it, and only then: what stands before the subject is escaped, `%`, `#`, control characters and
+/// all that is not ASCII, and the colon of an issuer that calls itself a verifier. The subject comes
+/// last and is as it is.
 pub(crate) fn account_of(identity: &Identity) -> Account {
     let escaped = |text: &str| utf8_percent_encode(text, RESERVED).to_string();
     let subject = identity.subject();
@@ -66,6 +67,29 @@ mod tests {
     }
 
     #[test]
+    fn two_accounts_are_the_same_when_they_are_the_same_person() {
+        let issuers = [None, Some(""), Some("a"), Some("é")];
+        let people = || {
+            let verified = issuers.map(|issuer| ["v", "w"].map(|verifier| (issuer, verifier)));
+            let named = verified.into_iter().flatten();
+            named.flat_map(|named| ["s", "t"].map(|subject| (named, subject)))
+        };
+        let identity = |((issuer, verifier), subject): ((Option<&str>, &str), &str)| {
+            let identity = Identity::new(subject).verified_by(verifier);
+            match issuer {
+                Some(issuer) => identity.with_issuer(issuer),
+                None => identity,
+            }
+        };
+        for (one, other) in people().flat_map(|one| people().map(move |other| (one, other))) {
+            let (first, second) = (identity(one), identity(other));
+            let is_same = account_of(&first).as_str() == account_of(&second).as_str();
+            let is_said = first.is_same_person_as(&second);
+            assert_eq!(is_same, is_said, "{one:?} {other:?}");
+        }
+    }
+
+    #[test]
     fn no_two_people_have_one_account() {
         let people = [
             (Some("a"), "b#c"),
@@ -73,6 +97,8 @@ mod tests {
             (Some("a%23b"), "c"),
             (Some("verifier:a"), "b#c"),
             (Some("verifier%3Aa"), "b#c"),
+            (Some("é"), "c"),
+            (Some("%C3%A9"), "c"),
             (Some("local"), ""),
             (Some(""), "b"),
             (None, "b#c"),

@@ -48,16 +48,18 @@ mod service;
 mod settings;
 mod setup;
 mod status;
+mod unread;
 
 pub use self::book::{
     About, Answer, BookError, Code, Device, Host, HostBook, Listed, NotAdded, Page, Pairing,
     Platform, Renamed,
 };
 pub use self::exchange::{Board, Coming, Exchange, Notice, Unreached};
-pub use self::link::{Counted, Down, Link, RoadAge, Unread};
+pub use self::link::{Down, Link, RoadAge};
 pub use self::secret::SecretDigest;
 pub use self::service::{Account, Change, GuestEnd, HostEnd, RelayBody, Socket, Upgrade, Whose};
 pub use self::settings::Settings;
 pub(crate) use self::setup::Inner;
 pub use self::setup::{Relay, Setup};
 pub use self::status::{GuestStatus, HostStatus, LastRoad, RoadCounts, RoadStatus};
+pub use self::unread::{Counted, Unread};

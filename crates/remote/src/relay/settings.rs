@@ -28,7 +28,7 @@ pub struct Settings {
     pub wrong_claims: u32,
     /// The most roads that end here. Default: 10,000.
     pub roads: usize,
-    /// The most guests of one road. Default: 64.
+    /// The most guests of one road, and the most who wait at this gate for the same one. Default: 64.
     pub guests: usize,
     /// How long a guest waits for a host that is away, from when it came or the road was lost. Default: one
     /// minute.
@@ -39,10 +39,17 @@ pub struct Settings {
     /// more slowly than its host speaks is cut. Parts of messages that are on their way to it count apart, up
     /// to twice [`Settings::host_message`]. Default: 8 MiB.
     pub unread: usize,
+    /// About how many bytes wait for all guests of the relay together: to be read, to come together, and for
+    /// guests that are not there yet. Beyond it, guests are cut for whom more than a little waits. Default:
+    /// 1 GiB.
+    pub all_unread: usize,
     /// The most bytes of a message of a guest. Default: 16 MiB.
     pub guest_message: usize,
-    /// The most bytes of a message that a host says in chunks. Default: 100 MiB.
+    /// The most bytes of a message that a host says in chunks. Default: 100 MiB, and no more than that.
     pub host_message: usize,
+    /// How long such a message may stand still, before its guest is told `upstream_timeout`. Default: one
+    /// minute.
+    pub stall: Duration,
     /// How long one write may take, on a road or to a guest. Default: 30 s.
     pub write: Duration,
     /// How long a road may be silent: a host pings every ten seconds. Default: one minute.
@@ -70,8 +77,10 @@ impl Default for Settings {
             away: Duration::from_secs(60),
             waiting: Bounds::default(),
             unread: 8 * MIB,
+            all_unread: 1024 * MIB,
             guest_message: 16 * MIB,
             host_message: MAX_MESSAGE,
+            stall: Duration::from_secs(60),
             write: Duration::from_secs(30),
             silence: Duration::from_secs(60),
             pong: Duration::from_secs(60),

@@ -11,10 +11,11 @@ use tokio_util::task::TaskTracker;
 
 use super::exchange::{Board, Coming, Exchange, Notice, Unreached};
 use super::guest::Guests;
-use super::link::{Link, Unread};
+use super::link::Link;
 use super::lookout::Lookout;
 use super::road::{End, Roads};
 use super::service::{Claims, GuestEnd, HostEnd, Strangers, Whose};
+use super::unread::{AllUnread, Unread};
 use super::{BookError, GuestStatus, HostBook, RoadCounts, RoadStatus, Settings, secret};
 
 /// What a relay is made of.
@@ -52,6 +53,7 @@ pub(crate) struct Inner {
     pub(super) claims: Claims,
     pub(super) strangers: Strangers,
     pub(super) lookout: Lookout,
+    all_unread: AllUnread,
     origin: Instant,
 }
 
@@ -65,11 +67,12 @@ impl Relay {
         let number = secret::number().map_err(|error| BookError::new(error.to_string()))?;
         let inner = Arc::new(Inner {
             number,
-            roads: Arc::new(Roads::new(setup.settings.roads)),
+            roads: Arc::new(Roads::new(setup.settings.roads, setup.settings.guests)),
             guests: Guests::default(),
             claims: Claims::new(&setup.settings),
             strangers: Strangers::default(),
             lookout: Lookout::default(),
+            all_unread: AllUnread::new(setup.settings.all_unread),
             settings: setup.settings,
             book: setup.book,
             exchange: setup.exchange,
@@ -144,8 +147,14 @@ impl Board for Inner {
     }
 
     fn unread(&self) -> Unread {
-        let in_parts = self.settings.host_message.saturating_mul(2);
-        Unread::new(self.settings.unread, in_parts)
+        let Settings {
+            unread,
+            host_message,
+            ..
+        } = self.settings;
+        // A message, in base64, and as much of the next.
+        let in_parts = host_message.saturating_mul(2).saturating_add(unread);
+        Unread::new(self.all_unread.clone(), unread, in_parts)
     }
 
     fn has_road(&self, host: &str) -> bool {

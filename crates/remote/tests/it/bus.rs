@@ -282,6 +282,23 @@ async fn guests_that_wait_for_a_host_ask_other_gates_once_in_three_seconds_each(
 }
 
 #[tokio::test]
+async fn what_was_told_before_a_gate_could_listen_for_the_first_time_is_caught_up() {
+    let bus = TestBus::default();
+    bus.set_away(true);
+    let [near, far] = Gates::over(&bus).start().await;
+    // Both have tried, and try again in a second.
+    until(|| bus.refused() >= 2).await;
+    bus.set_away(false);
+    let mut host = enrol(&far).await;
+    host.address = far.address;
+    let mut road = host.dial().await;
+    until(|| far.relay.roads().len() == 1).await;
+    let revoked = near.relay.revoke_host(&host.server_id).await;
+    assert!(revoked.expect("a book"));
+    assert_eq!(road.end().await, (4004, "revoked".into()));
+}
+
+#[tokio::test]
 async fn of_two_roads_that_opened_while_the_bus_was_away_the_newer_stays() {
     let bus = TestBus::default();
     let [near, far] = Gates::over(&bus).start().await;

@@ -6,6 +6,7 @@
     reason = "helpers of tests are tests as well"
 )]
 
+mod bounds;
 mod bus;
 mod connector;
 mod gates;

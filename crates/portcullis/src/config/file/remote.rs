@@ -20,7 +20,7 @@ pub(crate) struct Relay {
     pub(crate) hosts: Option<At<i64>>,
     /// The most roads that end at this gate; 10000 by default.
     pub(crate) roads: Option<At<i64>>,
-    /// The most guests of a host; 64 by default.
+    /// The most guests of a host, and the most who wait here for the same one; 64 by default.
     pub(crate) guests: Option<At<i64>>,
     /// How long a guest waits for a host that is away; 1m by default.
     pub(crate) away: Option<At<String>>,
@@ -29,8 +29,14 @@ pub(crate) struct Relay {
     pub(crate) waiting: Option<At<Scalar>>,
     /// How much may wait for a guest to read it; 8MiB by default. Who reads more slowly is cut.
     pub(crate) unread: Option<At<Scalar>>,
+    /// How much may wait for all guests of the gate together, what comes together of long messages
+    /// included; 1GiB by default. Beyond it, guests are cut for whom more than 64KiB waits.
+    pub(crate) all_unread: Option<At<Scalar>>,
     /// The largest message of a guest; 16MiB by default.
     pub(crate) max_message: Option<At<Scalar>>,
+    /// The largest message of a host, which says long ones in parts; 100MiB by default, and at
+    /// most.
+    pub(crate) max_host_message: Option<At<Scalar>>,
 }
 
 /// Which host a route leads to.

@@ -103,6 +103,10 @@ fn a_relay_needs_a_ledger_and_is_as_its_table_says() {
     );
     assert_eq!((relay.waiting.bytes, relay.unread), (1 << 20, 2 << 20));
     assert_eq!(relay.guest_message, 8 << 20);
+    let kept = "[route.relay]\nall_unread = \"64MiB\"\nmax_host_message = \"32MiB\"";
+    let settings = read(&remote(kept)).expect("good");
+    let relay = settings.relay.expect("a relay").settings;
+    assert_eq!((relay.all_unread, relay.host_message), (64 << 20, 32 << 20));
 }
 
 #[test]
@@ -148,6 +152,10 @@ fn each_wrong_thing_about_hosts_is_told_with_its_place_and_its_mend() {
         (
             "relay_without_a_ledger",
             remote("").replace("[ledger]\nurl = \"sqlite:ledger.db\"\n\n", ""),
+        ),
+        (
+            "relay_host_message",
+            remote("[route.relay]\nmax_host_message = \"101MiB\""),
         ),
         ("relay_hosts", whole.replace("hosts = 8", "hosts = 100000")),
     ];

@@ -7,7 +7,8 @@ use std::collections::HashSet;
 use std::sync::{Arc, Weak};
 
 pub use self::local::LocalExchange;
-use super::link::{Link, Unread};
+use super::link::Link;
+use super::unread::Unread;
 use crate::wire::Key;
 use portcullis_boundary::clock::Timestamp;
 use std::pin::Pin;

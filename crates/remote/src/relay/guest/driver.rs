@@ -17,10 +17,10 @@ use tokio_tungstenite::tungstenite::{Error, Message as Frame};
 
 use super::Ticket;
 use super::finding::{Finding, find};
-use crate::relay::Inner;
 use crate::relay::exchange::{Board, Coming, Unreached};
-use crate::relay::link::{Counted, Down, Link, Unread};
+use crate::relay::link::{Down, Link};
 use crate::relay::service::{Socket, Upgrade};
+use crate::relay::{Counted, Inner, Unread};
 use crate::socket::config;
 use crate::wire::relay::{Client, Fate, Said};
 use crate::wire::{ClientEnvelope, Key, Message, Unsendable};
@@ -116,6 +116,10 @@ struct Guest {
     /// None once nothing more is to be told.
     tell: Option<mpsc::Sender<(String, Counted)>>,
     unread: Unread,
+    /// What has come of a message that comes in parts.
+    parts: Vec<Counted>,
+    /// When the last of them came, or the road over which the next one is to come.
+    part_at: Moment,
 }
 
 impl Guest {
@@ -136,6 +140,8 @@ impl Guest {
         let finding = find(Arc::clone(&relay), host.clone(), coming);
         Self {
             away_since: relay.moment(),
+            part_at: relay.moment(),
+            parts: Vec::new(),
             finding: Some(finding),
             link: None,
             tell: Some(tell),
@@ -223,8 +229,9 @@ impl Guest {
                 None
             }
             Some(Down::Envelope(envelope, counted)) => {
-                drop(counted);
-                match self.client.accept(&envelope) {
+                let said = self.client.accept(&envelope);
+                self.keep_part(counted);
+                match said {
                     Said::Nothing => None,
                     Said::Gone(loss) => {
                         let host = &*self.host;
@@ -234,6 +241,18 @@ impl Guest {
                     Said::Message(message) => self.pass_on(&message),
                 }
             }
+        }
+    }
+
+    /// What has come of a message is counted until that is whole.
+    fn keep_part(&mut self, counted: Counted) {
+        let parts = self.client.parts();
+        if parts <= self.parts.len() {
+            // Whole, broken, or nothing new.
+            self.parts.truncate(parts);
+        } else {
+            self.parts.push(counted);
+            self.part_at = self.relay.moment();
         }
     }
 
@@ -259,6 +278,7 @@ impl Guest {
         match found {
             Ok(link) => {
                 self.client.open();
+                self.part_at = self.relay.moment();
                 self.link = Some(link);
                 None
             }
@@ -286,7 +306,8 @@ impl Guest {
         if self.link.is_none() && self.away_until() <= now {
             return Some(Parting::Told(RefusalKind::UpstreamUnreachable));
         }
-        let is_mute = self.pong_until().is_some_and(|until| until <= now);
+        let late = self.pong_until().into_iter().chain(self.part_until());
+        let is_mute = late.min().is_some_and(|until| until <= now);
         is_mute.then_some(Parting::Told(RefusalKind::UpstreamTimeout))
     }
 
@@ -294,7 +315,10 @@ impl Guest {
         let away = self.link.is_none().then(|| self.away_until());
         let due = self.client.outbound().deadline();
         let due = due.filter(|due| *due > now);
-        [away, due, self.pong_until()].into_iter().flatten().min()
+        [away, due, self.pong_until(), self.part_until()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn away_until(&self) -> Moment {
@@ -304,6 +328,12 @@ impl Guest {
     fn pong_until(&self) -> Option<Moment> {
         let since = self.client.outbound().waits_since()?;
         Some(since.after(self.relay.settings.pong))
+    }
+
+    /// Until when the next part of a message must have come.
+    fn part_until(&self) -> Option<Moment> {
+        let is_due = self.link.is_some() && !self.parts.is_empty();
+        is_due.then(|| self.part_at.after(self.relay.settings.stall))
     }
 
     /// Tells the host what the guest said last, and that it is gone.

@@ -14,10 +14,12 @@ use crate::relay::link::Link;
 pub(super) type Finding = Pin<Box<dyn Future<Output = Result<Link, Unreached>> + Send>>;
 
 /// Looks for the road of `host`, here and at other gates, until there is one; who waits decides for how
-/// long.
+/// long. As many guests may wait for it as may be on it.
 pub(super) fn find(relay: Arc<Inner>, host: Box<str>, guest: Coming) -> Finding {
     Box::pin(async move {
-        let waiting = relay.roads.wait(&host);
+        let Some(waiting) = relay.roads.wait(&host) else {
+            return Err(Unreached::Full);
+        };
         // A link within the gate ends with its road only, and a new road settles by itself.
         let own = Coming {
             is_back: false,

@@ -2,14 +2,23 @@
 
 use std::collections::HashSet;
 
+use crate::relay::{Counted, Unread};
 use crate::wire::{Key, MAX_SEGMENTS, MAX_UNACKNOWLEDGED, ServerEnvelope};
 
 /// What comes on a new road for guests that are not there yet, in order and unacknowledged.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Gathered {
-    kept: Vec<(ServerEnvelope, usize)>,
+    kept: Vec<Waiting>,
+    unread: Unread,
     /// Guests that were cut: they do not come again.
     cut: HashSet<Key>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    envelope: ServerEnvelope,
+    bytes: usize,
+    _counted: Counted,
 }
 
 /// What became of an envelope.
@@ -19,11 +28,22 @@ pub(super) enum Kept {
     Waits,
     /// Nobody will come for it.
     Nobodys(ServerEnvelope),
-    /// A host does not say that much before it hears an acknowledgement.
+    /// As much as may waits already.
+    NoRoom(ServerEnvelope),
+    /// A host does not say that many before it hears an acknowledgement.
     TooMany,
 }
 
 impl Gathered {
+    /// Nothing has come. What comes is counted as what waits for one guest.
+    pub(super) fn new(unread: Unread) -> Self {
+        Self {
+            kept: Vec::new(),
+            unread,
+            cut: HashSet::new(),
+        }
+    }
+
     /// Keeps what was said in `bytes` bytes for a guest that is not there.
     pub(super) fn keep(&mut self, envelope: ServerEnvelope, bytes: usize) -> Kept {
         if self.cut.contains(&envelope.key) {
@@ -32,7 +52,14 @@ impl Gathered {
         if self.kept.len() >= MOST {
             return Kept::TooMany;
         }
-        self.kept.push((envelope, bytes));
+        let Some(counted) = self.unread.add_part(bytes) else {
+            return Kept::NoRoom(envelope);
+        };
+        self.kept.push(Waiting {
+            envelope,
+            bytes,
+            _counted: counted,
+        });
         Kept::Waits
     }
 
@@ -46,13 +73,14 @@ impl Gathered {
 
     /// Takes what waits for the guest `key`, which has come.
     pub(super) fn take(&mut self, key: &Key) -> Vec<(ServerEnvelope, usize)> {
-        let is_own = |(envelope, _): &mut (ServerEnvelope, usize)| envelope.key == *key;
-        self.kept.extract_if(.., is_own).collect()
+        let is_own = |waiting: &mut Waiting| waiting.envelope.key == *key;
+        let own = self.kept.extract_if(.., is_own);
+        own.map(|own| (own.envelope, own.bytes)).collect()
     }
 
     /// All that waits, as nobody is waited for any more.
     pub(super) fn into_envelopes(self) -> impl Iterator<Item = ServerEnvelope> {
-        self.kept.into_iter().map(|(envelope, _)| envelope)
+        self.kept.into_iter().map(|kept| kept.envelope)
     }
 
     /// How many envelopes wait.
@@ -70,11 +98,12 @@ const MAX_CUT: usize = 1024;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::relay::unread::AllUnread;
     use crate::wire::{ServerEvent, Status};
 
     #[test]
     fn what_comes_for_a_guest_waits_for_it_in_order_unless_it_was_cut() {
-        let mut gathered = Gathered::default();
+        let mut gathered = gathered(usize::MAX);
         for (client, seq_id) in [("a", 1), ("b", 1), ("a", 2)] {
             let kept = gathered.keep(envelope(client, seq_id), 10);
             assert!(matches!(kept, Kept::Waits));
@@ -90,13 +119,30 @@ mod tests {
 
     #[test]
     fn a_host_that_says_more_than_it_may_keep_is_noticed() {
-        let mut gathered = Gathered::default();
+        let mut gathered = gathered(usize::MAX);
         for seq_id in 0..1152 {
             let kept = gathered.keep(envelope("a", seq_id), 10);
             assert!(matches!(kept, Kept::Waits));
         }
         let kept = gathered.keep(envelope("a", 1152), 10);
         assert!(matches!(kept, Kept::TooMany));
+    }
+
+    #[test]
+    fn what_waits_is_bounded_in_bytes_and_counted_while_it_does() {
+        let mut gathered = gathered(1_000);
+        for seq_id in 0..2 {
+            let kept = gathered.keep(envelope("a", seq_id), 500);
+            assert!(matches!(kept, Kept::Waits));
+        }
+        let kept = gathered.keep(envelope("b", 0), 1);
+        assert!(matches!(kept, Kept::NoRoom(_)));
+        assert_eq!(gathered.take(&key("a")).len(), 2);
+        assert_eq!(gathered.unread.bytes(), 0);
+    }
+
+    fn gathered(most: usize) -> Gathered {
+        Gathered::new(Unread::new(AllUnread::new(usize::MAX), 0, most))
     }
 
     fn envelope(client: &str, seq_id: u64) -> ServerEnvelope {

@@ -10,8 +10,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::acks::Acks;
 use super::gathered::{Gathered, Kept};
-use crate::relay::link::{Down, Link, RoadAge, Unread};
-use crate::relay::{Coming, RoadStatus, Unreached};
+use crate::relay::link::{Down, Link, RoadAge};
+use crate::relay::{Coming, RoadStatus, Unreached, Unread};
 use crate::wire::{ClientEnvelope, ClientEvent, Key, ServerEnvelope, ServerEvent, Version};
 
 /// Why a road ended.
@@ -114,6 +114,8 @@ pub(in crate::relay) struct NewRoad {
     pub(in crate::relay) version: Version,
     pub(in crate::relay) since: Timestamp,
     pub(in crate::relay) max_guests: usize,
+    /// Counts what comes for guests that are not there yet.
+    pub(in crate::relay) unread: Unread,
 }
 
 impl Road {
@@ -121,7 +123,7 @@ impl Road {
     pub(in crate::relay) fn new(new: NewRoad) -> (Arc<Self>, mpsc::Receiver<ClientEnvelope>) {
         let (up, said) = mpsc::channel(UP);
         let state = State {
-            gathered: Some(Gathered::default()),
+            gathered: Some(Gathered::new(new.unread)),
             ..State::default()
         };
         let road = Self {
@@ -228,6 +230,10 @@ impl Road {
         let envelope = match kept {
             Kept::Waits => return Ok(()),
             Kept::TooMany => return Err(End::Misbehaved),
+            Kept::NoRoom(envelope) => {
+                state.stop_gathering();
+                envelope
+            }
             Kept::Nobodys(envelope) => envelope,
         };
         let is_said = matches!(
@@ -239,11 +245,7 @@ impl Road {
 
     /// No more guests are waited for: what came for others is acknowledged and dropped.
     pub(super) fn gathered(&self) {
-        let mut state = self.lock();
-        let gathered = state.gathered.take().unwrap_or_default();
-        for envelope in gathered.into_envelopes() {
-            state.acks.note(&envelope, true);
-        }
+        self.lock().stop_gathering();
         self.acks_due.notify_one();
     }
 
@@ -332,6 +334,14 @@ impl State {
         self.ports.remove(key).inspect(Port::cut);
         if let Some(gathered) = &mut self.gathered {
             gathered.cut(key.clone());
+        }
+    }
+
+    /// What came for guests that are not there is acknowledged and dropped.
+    fn stop_gathering(&mut self) {
+        let gathered = self.gathered.take().into_iter();
+        for envelope in gathered.flat_map(Gathered::into_envelopes) {
+            self.acks.note(&envelope, true);
         }
     }
 

@@ -18,6 +18,7 @@ pub(in crate::relay) struct Roads {
     opened: AtomicU64,
     ends: [AtomicU64; End::ALL.len()],
     most: usize,
+    most_waiting: usize,
 }
 
 #[derive(Debug, Default)]
@@ -28,13 +29,15 @@ struct Slot {
 }
 
 impl Roads {
-    pub(in crate::relay) fn new(most: usize) -> Self {
+    /// At most `most` roads, and `most_waiting` guests who wait for the same one.
+    pub(in crate::relay) fn new(most: usize, most_waiting: usize) -> Self {
         Self {
             hosts: Mutex::default(),
             ended: Mutex::default(),
             opened: AtomicU64::default(),
             ends: Default::default(),
             most,
+            most_waiting,
         }
     }
 
@@ -43,7 +46,6 @@ impl Roads {
         let mut hosts = self.lock();
         let has_road = |slot: &Slot| slot.road.is_some();
         let is_new = !hosts.get(&road.host).is_some_and(has_road);
-        // Slots of those who wait are few: guests are counted elsewhere.
         if is_new && hosts.values().filter(|slot| has_road(slot)).count() >= self.most {
             return None;
         }
@@ -72,16 +74,20 @@ impl Roads {
         older.inspect(|road| road.end(End::Replaced));
     }
 
-    /// Somebody waits for a road of `host`.
-    pub(in crate::relay) fn wait(self: &Arc<Self>, host: &str) -> Waiting {
+    /// Somebody waits for a road of `host`; none when as many as may do.
+    pub(in crate::relay) fn wait(self: &Arc<Self>, host: &str) -> Option<Waiting> {
         let mut hosts = self.lock();
         let slot = hosts.entry(host.into()).or_default();
+        if slot.waiting >= self.most_waiting {
+            Self::tidy(&mut hosts, host);
+            return None;
+        }
         slot.waiting += 1;
-        Waiting {
+        Some(Waiting {
             opened: Arc::clone(&slot.opened),
             roads: Arc::clone(self),
             host: host.into(),
-        }
+        })
     }
 
     /// Wakes who waits for a road of `host`, as one may have opened elsewhere.

@@ -7,6 +7,7 @@ use http::{Extensions, HeaderMap, Response};
 
 use super::stranger::Stranger;
 use super::{Account, RelayBody, SERVER_TOKEN, Upgrade, handshake, is_id, reply};
+use crate::relay::exchange::Board;
 use crate::relay::road::{End, NewRoad, Road, Start, drive};
 use crate::relay::{Host, Inner, Notice, SecretDigest, secret};
 use crate::wire::Version;
@@ -46,6 +47,7 @@ pub(super) async fn open(
         version,
         since: relay.clock.now(),
         max_guests: relay.settings.guests,
+        unread: relay.unread(),
     };
     let serving = Box::pin(serve(Arc::clone(relay), new, upgrade));
     relay.tasks.spawn(serving);

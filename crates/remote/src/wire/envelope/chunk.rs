@@ -149,6 +149,12 @@ impl Assembler {
         self.begun.as_ref().map_or(0, |begun| begun.bytes.len())
     }
 
+    /// How many parts it holds.
+    pub(crate) fn parts(&self) -> usize {
+        let parts = self.begun.as_ref().map_or(0, |begun| begun.next);
+        usize::try_from(parts).unwrap_or(usize::MAX)
+    }
+
     fn step(&mut self, seq_id: u64, chunk: &Chunk, limit: usize) -> Result<Step, ChunkFault> {
         let size = chunk.check(limit)?;
         // A first part of another message ends what was there; one of the same message was seen.

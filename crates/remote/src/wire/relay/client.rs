@@ -108,6 +108,12 @@ impl Client {
         self.outbound.say_next(now)
     }
 
+    /// How many parts have come of a message that is not whole yet.
+    #[must_use]
+    pub fn parts(&self) -> usize {
+        self.inbound.parts()
+    }
+
     /// The other direction, to be asked.
     #[must_use]
     pub const fn outbound(&self) -> &Outbound {

@@ -112,6 +112,12 @@ impl Inbound {
         heard
     }
 
+    /// How many parts have come of a message that is not whole yet.
+    #[must_use]
+    pub fn parts(&self) -> usize {
+        self.assembler.parts()
+    }
+
     /// Whether nothing was heard yet.
     #[must_use]
     pub const fn is_new(&self) -> bool {

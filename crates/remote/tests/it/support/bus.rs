@@ -26,6 +26,8 @@ struct State {
     is_away: bool,
     /// How many questions it took.
     calls: usize,
+    /// How often it could not be listened to.
+    refused: usize,
     listeners: HashMap<String, Vec<Listener>>,
 }
 
@@ -94,6 +96,11 @@ impl TestBus {
     /// How many questions of gates to all others it took.
     pub(crate) fn calls(&self) -> usize {
         self.lock().calls
+    }
+
+    /// How often it could not be listened to.
+    pub(crate) fn refused(&self) -> usize {
+        self.lock().refused
     }
 
     /// Where somebody listens.
@@ -190,6 +197,7 @@ impl ByteBus for TestBus {
     fn subscribe(&self, topic: &str) -> Asked<Result<Box<dyn Ear>, NotTold>> {
         let mut state = self.lock();
         if state.is_away {
+            state.refused += 1;
             return Box::pin(std::future::ready(Err(NotTold::new("away"))));
         }
         let (queue, heard) = mpsc::channel(256);

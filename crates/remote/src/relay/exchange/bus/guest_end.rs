@@ -14,8 +14,8 @@ use super::machine::{Broken, Word};
 use super::words::{CALLS, Call, Id, guest_topic, road_topic};
 use super::{Ear, Heard};
 use crate::relay::exchange::{Asked, Coming, Unreached};
-use crate::relay::link::{Down, Link, RoadAge, Unread};
-use crate::relay::secret;
+use crate::relay::link::{Down, Link, RoadAge};
+use crate::relay::{Unread, secret};
 use crate::wire::{ClientEnvelope, Key, ServerEnvelope};
 
 /// Asks for a link of `guest` to the road of `host`.

@@ -16,17 +16,17 @@ use crate::relay::Board;
 /// Listens for `board`, while it lives.
 pub(super) async fn listen(hub: Arc<Hub>, board: Weak<dyn Board>) {
     let places = Places::default();
-    let mut is_first = true;
+    // What was told while nobody listened is in the book.
+    let mut is_late = false;
     while let Some(now) = board.upgrade() {
         let ears = async {
             Ok::<_, super::NotTold>((hub.listen(CALLS).await?, hub.listen(NOTICES).await?))
         };
         match ears.await {
             Ok((calls, notices)) => {
-                if !is_first {
+                if is_late {
                     Arc::clone(&now).missed();
                 }
-                is_first = false;
                 drop(now);
                 hear(&hub, &board, &places, calls, notices).await;
             }
@@ -34,6 +34,7 @@ pub(super) async fn listen(hub: Arc<Hub>, board: Weak<dyn Board>) {
                 tracing::warn!(target: "portcullis::remote", %error, "other gates are not heard");
             }
         }
+        is_late = true;
         sleep(AGAIN).await;
     }
 }

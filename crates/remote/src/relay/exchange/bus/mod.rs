@@ -11,7 +11,12 @@
 //! 5. What is told of roads, hosts and devices may be lost. Who hears that it was looks in the book; who could not
 //!    tell says so when he can.
 //!
+//! 6. Which of two roads of a host is the newer is told by the wall clocks of their gates.
+//!
 //! # Deployment caveat
+//!
+//! Keep the gates' clocks together. When a host leaves a gate whose clock is ahead and is at another before that
+//! lead is over, its old road stays until it is silent for too long, and may end the new one meanwhile.
 //!
 //! Whatever guests and hosts say to each other is on the bus as they say it, and whoever may publish there can
 //! speak as any of them. The relay puts no secret of its own on it: no token, no code, no account. Give the gates
