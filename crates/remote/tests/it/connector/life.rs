@@ -60,7 +60,7 @@ async fn whoever_asks_before_knows_that_it_does_not_start() {
     let (mut connector, handle) = setup.connector(&Vault::empty());
     let told = connector.start().await.unwrap_err();
     assert!(matches!(told, StartError::NotReady(_)), "{told}");
-    assert_eq!(connector.run().await.unwrap_err(), told);
+    assert_eq!(Box::pin(connector.run()).await.unwrap_err(), told);
     assert_eq!(handle.status().state, "stopped");
     assert!(backend.asked().is_empty());
 }
