@@ -73,8 +73,8 @@ impl Beside {
             .collect()
     }
 
-    /// Lives as long as the gate does; it ends only when the gate must not start without it, and nobody
-    /// [asked](Self::start) before.
+    /// Lives as long as the gate does; it ends only when the gate must not start without it, and
+    /// nobody [asked](Self::start) before.
     pub(crate) async fn live(self) -> Exit {
         if let Some(connecting) = self.connecting {
             let mut ended = self.ends.subscribe();

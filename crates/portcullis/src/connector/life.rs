@@ -76,8 +76,8 @@ impl Connecting {
         })
     }
 
-    /// Does what may keep it from starting, and no more: it asks for a credential where there must be
-    /// one. To [live](Self::live) is to go on from there, and to do this first where nobody did.
+    /// Does what may keep it from starting, and no more: it asks for a credential where there must
+    /// be one. To [live](Self::live) is to go on from there, and to do this first where nobody did.
     ///
     /// # Errors
     ///
@@ -98,8 +98,8 @@ impl Connecting {
         self.connector.as_ref().map(|(_, handle)| handle)
     }
 
-    /// What people are told when it begins: a name and a value a line. On a terminal one of them holds the
-    /// secret path of the door.
+    /// What people are told when it begins: a name and a value a line. On a terminal one of them
+    /// holds the secret path of the door.
     pub(crate) fn lines(&self) -> Vec<(&'static str, String)> {
         let relay = RelayUrl::dangerous_plain(&self.plan.relay);
         // What is no such URL may hold a password.
@@ -205,8 +205,8 @@ async fn forwarder(plan: &ConnectorPlan, port: u16) -> anyhow::Result<Forwarder>
     bound.map_err(|error| anyhow!("{error}; choose another port with `--forward`"))
 }
 
-/// The URL of the door, for the agent's configuration. Where what is said may be kept, as in a journal, the
-/// file is named that has its secret path.
+/// The URL of the door, for the agent's configuration. Where what is said may be kept, as in a
+/// journal, the file is named that has its secret path.
 fn door_url(forwarder: &Forwarder, folder: &Path) -> String {
     if output::is_read_by_a_person() {
         return format!("{} (a secret)", forwarder.base_url());

@@ -91,9 +91,10 @@ impl Connector {
         self
     }
 
-    /// Does what may keep it from starting, see [`Startup`](super::Startup), and no more: one that must
-    /// be ready reads its credential, for ten seconds at most. Nobody is dialled before it
-    /// [runs](Self::run), which goes on from there, and does this first where nobody did. Cancel-safe.
+    /// Does what may keep it from starting, see [`Startup`](super::Startup), and no more: one that
+    /// must be ready reads its credential, for ten seconds at most. Nobody is dialled before it
+    /// [runs](Self::run), which goes on from there, and does this first where nobody did.
+    /// Cancel-safe.
     ///
     /// # Errors
     ///
