@@ -255,7 +255,9 @@ async fn guests_that_wait_for_a_host_ask_other_gates_once_in_three_seconds_each(
         let (exchange, end) = bus.exchange(BusSettings::default());
         (Arc::new(exchange), end)
     });
-    let [near, far] = Gates::with(exchanges).start().await;
+    let mut gates = Gates::with(exchanges);
+    gates.settings.guests = 100;
+    let [near, far] = gates.start().await;
     enrol(&near).await;
     let mut guests = Vec::new();
     for _ in 0..100 {
