@@ -11,7 +11,7 @@ use crate::wire::ServerEvent;
 ///
 /// 1. Whole messages and messages in parts are counted apart: a long message that comes together leaves the
 ///    room of short ones as it is, and the other way round.
-/// 2. When as much waits for all guests as may, one for whom [`LITTLE`] waits already has no room. The others
+/// 2. When as much waits for all guests as may, one for whom 64 KiB waits already has no room. The others
 ///    notice nothing.
 #[derive(Clone, Debug)]
 pub struct Unread {
