@@ -205,7 +205,7 @@ def test_sessions_that_are_cut_by_force_are_in_the_audit_log(gate, config, timeo
     second = gate({**wanted, "timeouts": {}})
     ends = data(second, "audit", "--kind", "end")
     assert sorted((end["subject"], end["outcome"], end["messages_up"]) for end in ends) == [("alice", "draining", 0), ("bob", "draining", 1)]
-    assert all(end["duration_ms"] > 0 for end in ends)
+    assert all(end["duration_ms"] >= 0 for end in ends)
 
 
 def test_a_ticket_of_an_operator_opens_one_session(gate, config):

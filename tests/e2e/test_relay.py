@@ -11,7 +11,7 @@ from websockets.exceptions import InvalidStatus
 from support import configs, relay, tokens
 from support.operators import portcullis
 from support.process import eventually
-from support.raw import ask, upgrade
+from support.raw import ask, request, upgrade
 from support.relay import ADA, CONTROL, NAME, enrol, enter, hosts, pair, post, serving, told
 from support.remote import Host, Model, Network
 
