@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 
 use arc_swap::ArcSwap;
+use http::header::{CONNECTION, HeaderValue, UPGRADE};
 use http::{Request, Response};
 use portcullis_boundary::clock::{Clock, SystemClock};
 use portcullis_boundary::{DynAuthority, Identity, Pass, Refusal, RefusalKind, SessionId};
@@ -110,6 +111,25 @@ impl Socket {
     pub fn take(&self) -> Option<SocketIo> {
         let mut end = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         end.take().map(SocketIo)
+    }
+}
+
+impl Socket {
+    /// The socket that `request` asks for, taken from it; none for a plain request. Its headers then say
+    /// again that it asks for a WebSocket: the gate took that from them, as it belongs to the client's
+    /// connection. Whoever awaits the socket of one whose clone was taken gets
+    /// [`NotConnected`](io::ErrorKind::NotConnected).
+    pub fn asked_for(
+        request: &mut Request<Body>,
+    ) -> Option<impl Future<Output = io::Result<SocketIo>> + Send + use<>> {
+        let socket = request.extensions_mut().remove::<Self>()?;
+        let headers = request.headers_mut();
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        Some(async move {
+            let taken = socket.take();
+            taken.ok_or_else(|| io::ErrorKind::NotConnected.into())
+        })
     }
 }
 

@@ -1,13 +1,12 @@
 //! The relay as the gate calls it.
 
 use std::convert::Infallible;
-use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, UPGRADE};
+use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use portcullis_boundary::close::CodeTable;
@@ -149,15 +148,9 @@ fn prepared(mut request: Request<Body>, asked_as: AskedAs) -> Request<Body> {
         }
         (AskedAs::Host, _) | (_, None) => {}
     }
-    if let Some(socket) = request.extensions_mut().remove::<Socket>() {
-        let headers = request.headers_mut();
-        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-        let upgrade = Upgrade::new(async move {
-            let taken = socket.take();
-            let io = taken.ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected))?;
-            Ok(portcullis_remote::relay::Socket::new(io))
-        });
+    if let Some(socket) = Socket::asked_for(&mut request) {
+        let upgrade =
+            Upgrade::new(async { Ok(portcullis_remote::relay::Socket::new(socket.await?)) });
         request.extensions_mut().insert(upgrade);
     }
     request

@@ -1,11 +1,9 @@
 //! The bridge as the gate calls it.
 
 use std::convert::Infallible;
-use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use http::header::{CONNECTION, HeaderValue, UPGRADE};
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use portcullis_gateway::service::{Admitted, Body, Socket};
@@ -48,8 +46,10 @@ impl Service<Request<Body>> for BridgeRoute {
             let caller = Caller::new(self.asker.permit(admitted));
             request.extensions_mut().insert(caller);
         }
-        if let Some(socket) = request.extensions_mut().remove::<Socket>() {
-            open(&mut request, socket);
+        if let Some(socket) = Socket::asked_for(&mut request) {
+            let upgrade =
+                Upgrade::new(async { Ok(portcullis_responses::Socket::new(socket.await?)) });
+            request.extensions_mut().insert(upgrade);
         }
         let answered = self.bridge.call(request);
         Box::pin(async move {
@@ -57,18 +57,4 @@ impl Service<Request<Body>> for BridgeRoute {
             Ok(response.map(|body| body.map_err(|never| match never {}).boxed_unsync()))
         })
     }
-}
-
-/// Says that `request` asks for a WebSocket: the gate took that from its headers, as it belongs to
-/// the client's connection, and gives the socket instead.
-fn open(request: &mut Request<Body>, socket: Socket) {
-    let headers = request.headers_mut();
-    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-    let upgrade = Upgrade::new(async move {
-        let taken = socket.take();
-        let io = taken.ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected))?;
-        Ok(portcullis_responses::Socket::new(io))
-    });
-    request.extensions_mut().insert(upgrade);
 }
