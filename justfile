@@ -39,6 +39,10 @@ size:
 deny:
     "$(scripts/tool cargo-deny 0.20.2)" --locked check bans licenses sources
 
+# The program as it is shipped and measured
+dist:
+    scripts/dist
+
 # Each fuzz target, for some seconds
 fuzz SECONDS="15":
     scripts/fuzz-smoke {{SECONDS}}

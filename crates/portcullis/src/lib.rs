@@ -32,5 +32,6 @@ mod settings;
 mod state;
 mod traces;
 mod turns;
+mod upgrade;
 
 pub use self::cli::main;

@@ -12,11 +12,12 @@ use http_body_util::{BodyExt, Full};
 use portcullis_boundary::close::CodeTable;
 use portcullis_boundary::policy::Auth;
 use portcullis_boundary::{Policy, Refusal, RefusalKind, denial};
-use portcullis_gateway::service::{Admitted, Body, Socket};
-use portcullis_remote::relay::{Change, RelayBody, Upgrade, Whose};
+use portcullis_gateway::service::{Admitted, Body};
+use portcullis_remote::relay::{Change, RelayBody, Whose};
 use tower_service::Service;
 
 use super::{RemotePlace, account_of, metrics};
+use crate::upgrade;
 
 type Answered = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
@@ -148,11 +149,7 @@ fn prepared(mut request: Request<Body>, asked_as: AskedAs) -> Request<Body> {
         }
         (AskedAs::Host, _) | (_, None) => {}
     }
-    if let Some(socket) = Socket::asked_for(&mut request) {
-        let upgrade =
-            Upgrade::new(async { Ok(portcullis_remote::relay::Socket::new(socket.await?)) });
-        request.extensions_mut().insert(upgrade);
-    }
+    upgrade::hand_on(&mut request);
     request
 }
 

@@ -6,11 +6,12 @@ use std::task::{Context, Poll};
 
 use http::{Request, Response};
 use http_body_util::BodyExt;
-use portcullis_gateway::service::{Admitted, Body, Socket};
-use portcullis_responses::{Bridge, Caller, Tasks, Upgrade};
+use portcullis_gateway::service::{Admitted, Body};
+use portcullis_responses::{Bridge, Caller, Tasks};
 use tower_service::Service;
 
 use super::Asker;
+use crate::upgrade;
 
 /// A bridge behind a route. Its clones are the same.
 #[derive(Clone)]
@@ -46,11 +47,7 @@ impl Service<Request<Body>> for BridgeRoute {
             let caller = Caller::new(self.asker.permit(admitted));
             request.extensions_mut().insert(caller);
         }
-        if let Some(socket) = Socket::asked_for(&mut request) {
-            let upgrade =
-                Upgrade::new(async { Ok(portcullis_responses::Socket::new(socket.await?)) });
-            request.extensions_mut().insert(upgrade);
-        }
+        upgrade::hand_on(&mut request);
         let answered = self.bridge.call(request);
         Box::pin(async move {
             let response = answered.await?;

@@ -6,7 +6,6 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response};
@@ -16,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_service::Service;
 
-use super::{Caller, ResponsesBody, Upgrade, handshake, models, post, reply};
+use super::{Caller, ResponsesBody, Upgrade, models, post, reply};
 use crate::driver::{Driver, Flights, Link, Relay, Start};
 use crate::error::ConfigError;
 use crate::machine::{Machine, Opening, Remembers, Rules};
@@ -126,7 +125,7 @@ impl Bridge {
         match (request.method(), is_models) {
             (&Method::GET, true) => models::answer(&self.0.rules),
             (_, true) => reply::method_not_allowed("GET"),
-            (&Method::GET, false) if handshake::is_asked(request.headers()) => {
+            (&Method::GET, false) if portcullis_upgrade::is_asked(request.headers()) => {
                 self.0.open(request.headers(), request.extensions())
             }
             (&Method::POST, false) => post::answer(&self.0, request).await,
@@ -142,9 +141,9 @@ impl Parts {
             let message = "WebSocket is not offered here. Use POST.";
             return reply::no_websocket("websocket_not_supported", message);
         }
-        let response = match handshake::accept(headers) {
-            Ok(response) => response,
-            Err(fault) => return fault.reply(),
+        let response = match portcullis_upgrade::accept(headers) {
+            Ok(response) => response.map(|()| ResponsesBody::empty()),
+            Err(fault) => return reply::no_handshake(fault),
         };
         let Some(caller) = extensions.get::<Caller>().cloned() else {
             return reply::internal("Caller");
@@ -152,7 +151,7 @@ impl Parts {
         let Some(Tasks { tracker, draining }) = extensions.get::<Tasks>().cloned() else {
             return reply::internal("Tasks");
         };
-        let Some(upgrade) = extensions.get::<Upgrade>().and_then(Upgrade::take) else {
+        let Some(upgrade) = extensions.get::<Upgrade>().cloned() else {
             return reply::internal("Upgrade");
         };
         let Some(seed) = seed() else {
@@ -174,7 +173,7 @@ impl Parts {
         });
         let message_bytes = self.rules.terms.message_bytes();
         tracker.spawn(async move {
-            let Ok(Ok(socket)) = tokio::time::timeout(UPGRADE_WAIT, upgrade).await else {
+            let Some(socket) = upgrade.open().await else {
                 return;
             };
             let start = Start {
@@ -220,6 +219,3 @@ pub(super) fn seed() -> Option<u128> {
     getrandom::fill(&mut bytes).ok()?;
     Some(u128::from_le_bytes(bytes))
 }
-
-/// How long the 101 may take to be written.
-const UPGRADE_WAIT: Duration = Duration::from_secs(10);

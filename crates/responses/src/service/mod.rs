@@ -14,13 +14,12 @@
 mod body;
 mod bridge;
 mod caller;
-mod handshake;
 mod models;
 mod post;
 mod reply;
-mod upgrade;
+
+pub use portcullis_upgrade::{Socket, Upgrade};
 
 pub use self::body::ResponsesBody;
 pub use self::bridge::{Bridge, Setup, Sockets, Tasks};
 pub use self::caller::{Caller, DynPermit, Permit};
-pub use self::upgrade::{Socket, Upgrade};

@@ -4,6 +4,7 @@ use http::header::{
     ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, SEC_WEBSOCKET_VERSION,
 };
 use http::{Response, StatusCode};
+use portcullis_upgrade::Fault;
 
 use super::ResponsesBody;
 use crate::event::ErrorEvent;
@@ -55,8 +56,12 @@ pub(super) fn method_not_allowed(allowed: &'static str) -> Response<ResponsesBod
     response
 }
 
-pub(super) fn bad_handshake(message: &str) -> Response<ResponsesBody> {
-    invalid(StatusCode::BAD_REQUEST, "bad_handshake", message)
+pub(super) fn no_handshake(fault: Fault) -> Response<ResponsesBody> {
+    let (code, message) = ("bad_handshake", format!("{fault}."));
+    match fault {
+        Fault::Connection | Fault::Key => invalid(StatusCode::BAD_REQUEST, code, &message),
+        Fault::Version => no_websocket(code, &message),
+    }
 }
 
 /// The status on which codex goes on over HTTP at once.

@@ -10,7 +10,7 @@ use portcullis_boundary::close::CodeTable;
 use portcullis_boundary::{Refusal, RefusalKind};
 use tower_service::Service;
 
-use super::{Account, RelayBody, Upgrade, handshake, reply};
+use super::{Account, RelayBody, Upgrade, reply};
 use crate::relay::guest::{Guests, Start, drive};
 use crate::relay::{BookError, Device, GuestStatus, Host, Inner, secret};
 use crate::wire::Key;
@@ -51,12 +51,9 @@ impl GuestEnd {
     }
 
     async fn answer(self, headers: &HeaderMap, extensions: &Extensions) -> Response<RelayBody> {
-        if !handshake::is_asked(headers) {
-            return reply::detail(426, "A WebSocket is expected here");
-        }
-        let response = match handshake::accept(headers) {
+        let response = match reply::switching(headers) {
             Ok(response) => response,
-            Err(fault) => return fault.reply(),
+            Err(refused) => return refused,
         };
         let Some(account) = extensions.get::<Account>() else {
             return reply::internal("Account");

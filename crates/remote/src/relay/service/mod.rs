@@ -7,13 +7,13 @@ mod claims;
 mod clients;
 mod enrol;
 mod guest_end;
-mod handshake;
 mod host_end;
 mod pair;
 mod reply;
 mod road;
 mod stranger;
-mod upgrade;
+
+pub use portcullis_upgrade::{Socket, Upgrade};
 
 pub use self::account::Account;
 use self::account::is_id;
@@ -23,7 +23,6 @@ pub(super) use self::claims::Claims;
 pub use self::guest_end::{GuestEnd, Whose};
 pub use self::host_end::HostEnd;
 pub(super) use self::stranger::Strangers;
-pub use self::upgrade::{Socket, Upgrade};
 
 /// What server tokens begin with.
 const SERVER_TOKEN: &str = "prt_";

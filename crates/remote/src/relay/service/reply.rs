@@ -2,12 +2,15 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::header::{
+    CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_VERSION,
+};
 use http::{Response, StatusCode};
 use portcullis_boundary::clock::Timestamp;
 use portcullis_boundary::close::CodeTable;
 use portcullis_boundary::policy::Auth;
 use portcullis_boundary::{Policy, Refusal, denial};
+use portcullis_upgrade::Fault;
 use serde::Serialize;
 
 use super::RelayBody;
@@ -30,6 +33,33 @@ pub(super) fn detail(status: u16, detail: &str) -> Response<RelayBody> {
     }
     let body = serde_json::to_vec(&Detail { detail }).expect("a string makes JSON");
     with_status(status, body)
+}
+
+/// The 101 for a request with `headers`, or what it is told that asks for no WebSocket.
+#[expect(
+    clippy::result_large_err,
+    reason = "both are answers, and go on as they are"
+)]
+pub(super) fn switching(headers: &HeaderMap) -> Result<Response<RelayBody>, Response<RelayBody>> {
+    if !portcullis_upgrade::is_asked(headers) {
+        return Err(detail(426, "A WebSocket is expected here"));
+    }
+    portcullis_upgrade::accept(headers)
+        .map(|response| response.map(|()| RelayBody::empty()))
+        .map_err(no_handshake)
+}
+
+fn no_handshake(fault: Fault) -> Response<RelayBody> {
+    let text = fault.to_string();
+    match fault {
+        Fault::Connection | Fault::Key => detail(400, &text),
+        Fault::Version => {
+            let mut refused = detail(426, &text);
+            let version = HeaderValue::from_static("13");
+            refused.headers_mut().insert(SEC_WEBSOCKET_VERSION, version);
+            refused
+        }
+    }
 }
 
 pub(super) fn unknown_host() -> Response<RelayBody> {

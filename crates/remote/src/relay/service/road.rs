@@ -6,7 +6,7 @@ use http::header::AUTHORIZATION;
 use http::{Extensions, HeaderMap, Response};
 
 use super::stranger::Stranger;
-use super::{Account, RelayBody, SERVER_TOKEN, Upgrade, handshake, is_id, reply};
+use super::{Account, RelayBody, SERVER_TOKEN, Upgrade, is_id, reply};
 use crate::relay::exchange::Board;
 use crate::relay::road::{End, NewRoad, Road, Start, drive};
 use crate::relay::{Host, Inner, Notice, SecretDigest, secret};
@@ -18,12 +18,9 @@ pub(super) async fn open(
     headers: &HeaderMap,
     extensions: &Extensions,
 ) -> Response<RelayBody> {
-    if !handshake::is_asked(headers) {
-        return reply::detail(426, "A WebSocket is expected here");
-    }
-    let response = match handshake::accept(headers) {
+    let response = match reply::switching(headers) {
         Ok(response) => response,
-        Err(fault) => return fault.reply(),
+        Err(refused) => return refused,
     };
     let version = text(headers, "x-codex-protocol-version").map(str::parse::<Version>);
     let Some(Ok(version)) = version else {

@@ -5,12 +5,14 @@ use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::timeout;
 
-/// A connection to a client, after its handshake.
+/// A connection, after its handshake.
 pub struct Socket(Pin<Box<dyn Duplex>>);
 
 trait Duplex: AsyncRead + AsyncWrite + Send {}
@@ -62,7 +64,7 @@ impl fmt::Debug for Socket {
 type Later = Pin<Box<dyn Future<Output = io::Result<Socket>> + Send>>;
 
 /// The socket that a handshake becomes once its 101 is written, as an extension of the request. Of its
-/// clones the first that is taken counts.
+/// clones the first that is opened counts.
 #[derive(Clone)]
 pub struct Upgrade(Arc<Mutex<Option<Later>>>);
 
@@ -82,13 +84,57 @@ impl Upgrade {
         })
     }
 
-    pub(crate) fn take(&self) -> Option<Later> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    /// The socket, once the 101 is written; none when that takes more than ten seconds, when the client has
+    /// left, and when it was opened before. A future that is dropped drops the connection.
+    pub async fn open(self) -> Option<Socket> {
+        let later = self
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()?;
+        timeout(UPGRADE_WAIT, later).await.ok()?.ok()
     }
 }
 
 impl fmt::Debug for Upgrade {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Upgrade")
+    }
+}
+
+/// How long the 101 may take to be written.
+const UPGRADE_WAIT: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn of_clones_the_first_that_is_opened_has_the_socket() {
+        let (mut client, stream) = tokio::io::duplex(16);
+        let upgrade = Upgrade::new(async { Ok(Socket::new(stream)) });
+        let mut socket = upgrade.clone().open().await.expect("a socket");
+        assert!(upgrade.open().await.is_none());
+        socket.write_all(b"hello").await.expect("written");
+        drop(socket);
+        let mut told = String::new();
+        client.read_to_string(&mut told).await.expect("read");
+        assert_eq!(told, "hello");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_101_that_is_never_written_is_not_waited_for_for_ever() {
+        let begun = tokio::time::Instant::now();
+        let upgrade = Upgrade::new(std::future::pending());
+        assert!(upgrade.open().await.is_none());
+        assert_eq!(begun.elapsed(), UPGRADE_WAIT);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_leaves_before_leaves_no_socket() {
+        let upgrade = Upgrade::new(async { Err(io::ErrorKind::NotConnected.into()) });
+        assert!(upgrade.open().await.is_none());
     }
 }
