@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use portcullis_boundary::Refusal;
 use portcullis_boundary::clock::Moment;
@@ -40,9 +41,24 @@ pub(crate) struct Driver {
     goodbye: Option<Goodbye>,
     /// How many events of upstreams wait to be written.
     gathered: usize,
+    /// When an upstream last said something; none before a turn's first event.
+    heard: Option<Moment>,
+    /// Whether what an upstream said last is seldom the last thing that it says for now.
+    is_burst: bool,
     /// Whether somebody is asked who was not polled since.
     is_asking_anew: bool,
     is_gone: bool,
+}
+
+/// What came of looking at the upstreams.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Upstream {
+    /// None said anything.
+    Silent,
+    /// What they said was passed on, as much as may be.
+    WasHeard,
+    /// There may be more than was passed on.
+    HasMore,
 }
 
 /// Somebody is asked about a turn.
@@ -64,6 +80,8 @@ impl Driver {
             timer: None,
             goodbye: None,
             gathered: 0,
+            heard: None,
+            is_burst: false,
             is_asking_anew: false,
             is_gone: false,
         }
@@ -72,6 +90,7 @@ impl Driver {
     fn poll_connection(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         for _ in 0..MOST_ROUNDS {
             if let Some(goodbye) = &mut self.goodbye {
+                self.link.poll_partings(cx);
                 return goodbye.poll(&mut self.line, cx);
             }
             self.poll_draining(cx);
@@ -79,12 +98,12 @@ impl Driver {
             self.poll_client(cx);
             let mut was_full = self.is_full();
             self.poll_asks(cx);
-            let has_heard = self.poll_upstream(cx);
+            let upstream = self.poll_upstream(cx);
             was_full |= self.is_full();
             if self.is_gone {
                 return Poll::Ready(());
             }
-            if has_heard && self.may_gather() {
+            if upstream != Upstream::Silent && self.may_gather() {
                 // Whoever brings events was woken before us, and may bring the next one at once. A turn
                 // that comes in a burst would else cost a write for each.
                 cx.waker().wake_by_ref();
@@ -98,7 +117,8 @@ impl Driver {
             // Whoever is not named here was looked at after all that could matter to it.
             let has_room = was_full && !self.is_full();
             let has_news = self.goodbye.is_some() || self.is_asking_anew || self.is_due_earlier();
-            if !(has_ticked || has_heard || has_room || has_news) {
+            let has_more = upstream == Upstream::HasMore;
+            if !(has_ticked || has_more || has_room || has_news) {
                 return Poll::Pending;
             }
         }
@@ -112,10 +132,12 @@ impl Driver {
         self.line.outbox.is_full() || self.link.is_full()
     }
 
-    /// Whether more events may be waited for before those that were heard are written.
+    /// Whether more events are waited for before those that were heard are written. One that comes alone,
+    /// as most do that a model makes one by one, is not held back; the one that says that a response was
+    /// created comes before another.
     fn may_gather(&self) -> bool {
         let is_enough = self.gathered >= MOST_EVENTS || self.line.outbox.is_full();
-        !is_enough && self.goodbye.is_none()
+        self.is_burst && !is_enough && self.goodbye.is_none()
     }
 
     /// Whether the timer would fire too late.
@@ -192,18 +214,26 @@ impl Driver {
         self.act();
     }
 
-    /// Passes on what upstreams say, as long as the client takes it; says whether they said anything.
-    fn poll_upstream(&mut self, cx: &mut Context<'_>) -> bool {
-        for heard in 0..MOST_EVENTS {
-            if self.goodbye.is_some() || self.is_gone || self.line.outbox.is_full() {
-                return heard > 0;
-            }
-            let Poll::Ready(heard_now) = self.link.poll_heard(cx) else {
-                return heard > 0;
+    /// Passes on what upstreams say, as long as the client takes it.
+    fn poll_upstream(&mut self, cx: &mut Context<'_>) -> Upstream {
+        for count in 0..MOST_EVENTS {
+            let heard = if self.goodbye.is_some() || self.is_gone || self.line.outbox.is_full() {
+                Poll::Pending
+            } else {
+                self.link.poll_heard(cx)
+            };
+            let Poll::Ready(heard) = heard else {
+                return if count > 0 {
+                    Upstream::WasHeard
+                } else {
+                    Upstream::Silent
+                };
             };
             self.gathered += 1;
             let now = self.now();
-            match heard_now {
+            let last = self.heard.replace(now);
+            self.is_burst = last.is_none_or(|last| now.since(last) < BURST);
+            match heard {
                 Heard::Event(id, text) => self.machine.event(id, &text, now),
                 Heard::Said(text) => self.machine.said(&text, now),
                 Heard::Ended(id) => self.machine.ended(id, now),
@@ -218,7 +248,7 @@ impl Driver {
             }
             self.act();
         }
-        true
+        Upstream::HasMore
     }
 
     /// Writes what waits.
@@ -263,7 +293,10 @@ impl Driver {
                         answer: self.caller.ask(ask),
                     });
                 }
-                Action::Start(id, request) => self.link.start(id, request),
+                Action::Start(id, request) => {
+                    self.heard = None;
+                    self.link.start(id, request);
+                }
                 Action::Stop(id) => {
                     self.asks.retain(|asked| asked.id != id);
                     self.link.stop(id);
@@ -336,6 +369,9 @@ const LOG: &str = "portcullis::responses";
 
 /// How many times everything is looked at before others have their turn.
 const MOST_ROUNDS: usize = 16;
+
+/// Events that come within this time of each other may be written together.
+const BURST: Duration = Duration::from_micros(200);
 
 /// How many events are passed on at once, and how many are gathered before they are written.
 const MOST_EVENTS: usize = 64;

@@ -1,6 +1,7 @@
 //! A request to the upstream for each turn.
 
-use std::pin::Pin;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -68,17 +69,24 @@ impl Flights {
         if let Stage::Streaming(mut events) = flight.stage
             && self.partings.len() < MOST_PARTINGS
         {
-            let rest = async move { while let Some(Ok(_)) = events.next().await {} };
             self.partings.push(Box::pin(async move {
-                let _: Result<(), tokio::time::error::Elapsed> =
-                    tokio::time::timeout(PARTING, rest).await;
+                let mut rest = pin!(async { while let Some(Ok(_)) = events.next().await {} });
+                if !ends_at_once(rest.as_mut()).await {
+                    let _: Result<(), tokio::time::error::Elapsed> =
+                        tokio::time::timeout(PARTING, rest).await;
+                }
             }));
         }
     }
 
-    pub(super) fn poll_heard(&mut self, cx: &mut Context<'_>) -> Poll<Heard> {
+    /// Leaves the streams that were let go and are over, or went on for too long.
+    pub(super) fn poll_partings(&mut self, cx: &mut Context<'_>) {
         self.partings
             .retain_mut(|parting| parting.as_mut().poll(cx).is_pending());
+    }
+
+    pub(super) fn poll_heard(&mut self, cx: &mut Context<'_>) -> Poll<Heard> {
+        self.poll_partings(cx);
         let count = self.flights.len();
         for step in 0..count {
             let place = (self.first + step) % count;
@@ -120,7 +128,47 @@ impl Flight {
     }
 }
 
+/// Whether `rest` is over now, or when it is looked at next, before which others have mostly run: whoever
+/// reads the stream mostly has its end already. To wait longer takes a timer that is due before all others, for which the thread is woken.
+async fn ends_at_once(mut rest: Pin<&mut impl Future<Output = ()>>) -> bool {
+    let mut is_looked_at = false;
+    poll_fn(|cx| {
+        if rest.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(true);
+        }
+        if is_looked_at {
+            return Poll::Ready(false);
+        }
+        is_looked_at = true;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await
+}
+
 /// A client that waits for its upstream to be left waits no longer than this.
 const PARTING: Duration = Duration::from_millis(50);
 
 const MOST_PARTINGS: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stream_whose_end_another_task_has_already_ends_at_once() {
+        let (end, ended) = tokio::sync::oneshot::channel::<()>();
+        // It runs when we have been looked at.
+        let mut others = tokio::task::JoinSet::new();
+        others.spawn(async move { end.send(()) });
+        let rest = pin!(async { drop(ended.await) });
+        assert!(ends_at_once(rest).await);
+        let told = others.join_next().await.expect("one").expect("no panic");
+        told.expect("it was waited for");
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_goes_on_does_not() {
+        assert!(!ends_at_once(pin!(std::future::pending())).await);
+    }
+}

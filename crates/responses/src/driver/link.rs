@@ -61,6 +61,14 @@ impl Link {
         }
     }
 
+    /// Leaves those whom nothing is wanted of any more, while nobody hears what else there is.
+    pub(super) fn poll_partings(&mut self, cx: &mut Context<'_>) {
+        match self {
+            Self::Flights(flights) => flights.poll_partings(cx),
+            Self::Relay(_) => {}
+        }
+    }
+
     /// Whether so much waits for the upstream that no more should be read from the client.
     pub(super) fn is_full(&self) -> bool {
         match self {
