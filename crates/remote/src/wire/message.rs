@@ -1,17 +1,17 @@
 //! What envelopes carry.
 
 use std::fmt;
-use std::sync::Arc;
 
 use serde::Deserializer as _;
 use serde::de::{Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use crate::wire::WireError;
 
 /// A JSON object, byte for byte as it was said. Clones share it.
 #[derive(Clone)]
-pub struct Message(Arc<str>);
+pub struct Message(Utf8Bytes);
 
 impl Message {
     /// The message that `text` is, without the space around it.
@@ -22,6 +22,15 @@ impl Message {
     pub fn parse(text: &str) -> Result<Self, WireError> {
         let raw: &RawValue = serde_json::from_str(text).map_err(|_| WireError::Message)?;
         Self::of(raw)
+    }
+
+    /// The same for the text of a frame. One that is long, and nothing else, is not copied.
+    pub(crate) fn of_frame(text: Utf8Bytes) -> Result<Self, WireError> {
+        let raw: &RawValue = serde_json::from_str(&text).map_err(|_| WireError::Message)?;
+        if text.len() < SHARED || raw.get().len() < text.len() || !text.starts_with('{') {
+            return Self::of(raw);
+        }
+        Ok(Self(text))
     }
 
     pub(super) fn of(raw: &RawValue) -> Result<Self, WireError> {
@@ -37,6 +46,11 @@ impl Message {
         &self.0
     }
 
+    /// Its text, for a frame. Nothing is copied.
+    pub(crate) fn to_frame(&self) -> Utf8Bytes {
+        self.0.clone()
+    }
+
     /// Whether it is the request with which a virtual client begins.
     #[must_use]
     pub fn is_initialize(&self) -> bool {
@@ -44,6 +58,10 @@ impl Message {
         members.deserialize_map(Initialize).unwrap_or(false)
     }
 }
+
+/// From so many bytes on, a message is what was read of the socket, and keeps the buffer that it was read
+/// into. That is mostly about as long as it; a short one would keep many times its length.
+const SHARED: usize = 16 * 1024;
 
 /// Looks for what makes an `initialize`. Another method ends the look, mostly before what is long.
 struct Initialize;
@@ -104,6 +122,28 @@ mod tests {
         assert_eq!(message.as_str(), text);
         for text in ["", "[]", "1", "null", "{", "{} {}", "\"{}\""] {
             assert_eq!(Message::parse(text), Err(WireError::Message), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_frame_is_read_as_its_text_is_and_not_copied_when_it_is_long() {
+        let long = format!("{{\"text\":\"{}\"}}", "x".repeat(SHARED));
+        for text in [
+            "{}",
+            " {}",
+            "[]",
+            "{",
+            "",
+            &*long,
+            &format!("{long}\n"),
+            &format!("[{long}]"),
+        ] {
+            let frame = Utf8Bytes::from(text);
+            let place = frame.as_str().as_ptr();
+            let read = Message::of_frame(frame);
+            assert_eq!(read, Message::parse(text), "{text:.20}");
+            let is_shared = read.is_ok_and(|message| message.to_frame().as_str().as_ptr() == place);
+            assert_eq!(is_shared, text == long, "{text:.20}");
         }
     }
 

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use portcullis_remote::relay::{Settings, Whose};
 use portcullis_remote::wire::Version;
-use portcullis_remote::wire::relay::Bounds;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message as Frame;
 
@@ -194,20 +193,21 @@ async fn a_guest_of_a_host_whose_process_died_is_told() {
     }
 }
 
-#[tokio::test]
-async fn messages_for_a_host_that_is_away_wait_and_are_then_delivered() {
-    let server = Server::default().start().await;
-    let host = TestHost::enrol(server.address, "ada", "vm").await;
-    let mut guest = TestGuest::enter(server.address, "ada", "vm").await;
+/// Begins, and says `last` requests.
+async fn say_up_to(guest: &mut TestGuest, last: u64) {
     guest.say(&json!({"id": 0, "method": "initialize"})).await;
-    for id in 1..=20 {
+    for id in 1..=last {
         guest.say(&request(id)).await;
     }
+}
+
+/// Hears the answer to each of them, in order, over a road that `host` opens now.
+async fn hear_up_to(guest: &mut TestGuest, last: u64, host: &TestHost) {
     let mut road = host.dial().await;
     let mut process = Process::new(Version::V3);
     let hearing = async {
         assert_eq!(guest.hear().await["id"], 0);
-        for id in 1..=20 {
+        for id in 1..=last {
             assert_eq!(guest.hear().await, answer(id));
         }
     };
@@ -218,30 +218,56 @@ async fn messages_for_a_host_that_is_away_wait_and_are_then_delivered() {
 }
 
 #[tokio::test]
-async fn a_host_that_stays_away_is_told_after_a_while_and_too_much_is_told_at_once() {
-    let server = Server::with(|settings| {
-        settings.away = Duration::from_millis(100);
-    });
-    let server = server.start().await;
-    TestHost::enrol(server.address, "ada", "vm").await;
+async fn messages_for_a_host_that_is_away_wait_and_are_then_delivered() {
+    let server = Server::default().start().await;
+    let host = TestHost::enrol(server.address, "ada", "vm").await;
     let mut guest = TestGuest::enter(server.address, "ada", "vm").await;
-    guest.say(&request(1)).await;
-    let away = (4014, "upstream_unreachable".to_owned());
-    assert_eq!(guest.end().await, away);
+    say_up_to(&mut guest, 20).await;
+    hear_up_to(&mut guest, 20, &host).await;
+}
 
-    let server = Server::with(|settings| {
-        settings.waiting = Bounds {
-            messages: 3,
-            ..Bounds::default()
-        };
-    });
+#[tokio::test]
+async fn a_guest_that_says_more_than_may_wait_is_read_on_when_its_host_is_back() {
+    let server = Server::with(|settings| settings.waiting.messages = 3);
     let server = server.start().await;
-    TestHost::enrol(server.address, "ada", "vm").await;
+    let host = TestHost::enrol(server.address, "ada", "vm").await;
     let mut guest = TestGuest::enter(server.address, "ada", "vm").await;
-    for id in 0..4 {
+    say_up_to(&mut guest, 2).await;
+    guest.is_heard().await;
+    for id in 3..=20 {
         guest.say(&request(id)).await;
     }
-    assert_eq!(guest.end().await, away);
+    hear_up_to(&mut guest, 20, &host).await;
+}
+
+#[tokio::test]
+async fn a_guest_for_whom_no_more_may_wait_is_answered_and_seen_to_leave() {
+    let server = Server::with(|settings| settings.waiting.messages = 3);
+    let server = server.start().await;
+    TestHost::enrol(server.address, "ada", "vm").await;
+    let mut guest = TestGuest::enter(server.address, "ada", "vm").await;
+    say_up_to(&mut guest, 2).await;
+    guest.is_heard().await;
+    guest.is_heard().await;
+    guest.part().await;
+}
+
+#[tokio::test]
+async fn that_a_host_stays_away_is_told_after_a_while_however_much_was_said() {
+    for said in [1, 20] {
+        let server = Server::with(|settings| {
+            settings.away = Duration::from_millis(100);
+            settings.waiting.messages = 3;
+        });
+        let server = server.start().await;
+        TestHost::enrol(server.address, "ada", "vm").await;
+        let mut guest = TestGuest::enter(server.address, "ada", "vm").await;
+        for id in 0..said {
+            guest.say(&request(id)).await;
+        }
+        let away = (4014, "upstream_unreachable".to_owned());
+        assert_eq!(guest.end().await, away);
+    }
 }
 
 #[tokio::test]

@@ -59,7 +59,7 @@ impl SocketReader {
     pub(super) async fn next(&mut self) -> Result<Option<Message>, UpstreamError> {
         while let Some(frame) = self.0.next().await {
             match frame {
-                Ok(Frame::Text(text)) => match Message::parse(&text) {
+                Ok(Frame::Text(text)) => match Message::of_frame(text) {
                     Ok(message) => return Ok(Some(message)),
                     Err(error) => {
                         tracing::warn!(%error, "a message of an upstream is passed over");
@@ -81,7 +81,7 @@ impl SocketReader {
 
 impl SocketWriter {
     pub(super) async fn feed(&mut self, message: &Message) -> Result<(), UpstreamError> {
-        Ok(self.0.feed(Frame::text(message.as_str())).await?)
+        Ok(self.0.feed(Frame::Text(message.to_frame())).await?)
     }
 
     pub(super) async fn flush(&mut self) -> Result<(), UpstreamError> {

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::CapacityError;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
-use tokio_tungstenite::tungstenite::{Error, Message as Frame};
+use tokio_tungstenite::tungstenite::{Error, Message as Frame, Utf8Bytes};
 
 use super::Ticket;
 use super::finding::{Finding, find};
@@ -82,7 +82,7 @@ pub(in crate::relay) async fn drive(start: Start) {
 /// Tells a guest what its host says, until there is nothing more to tell.
 async fn telling(
     sink: &mut (impl Sink<Frame, Error = Error> + Unpin),
-    mut told: mpsc::Receiver<(String, Counted)>,
+    mut told: mpsc::Receiver<(Utf8Bytes, Counted)>,
     limit: Duration,
 ) -> Parting {
     while let Some((text, counted)) = told.recv().await {
@@ -114,8 +114,10 @@ struct Guest {
     finding: Option<Finding>,
     away_since: Moment,
     /// None once nothing more is to be told.
-    tell: Option<mpsc::Sender<(String, Counted)>>,
+    tell: Option<mpsc::Sender<(Utf8Bytes, Counted)>>,
     unread: Unread,
+    /// What it said when no more might wait. Until then it is read, for its pings and its leaving.
+    held: Option<Message>,
     /// What has come of a message that comes in parts.
     parts: Vec<Counted>,
     /// When the last of them came, or the road over which the next one is to come.
@@ -127,7 +129,7 @@ impl Guest {
         relay: Arc<Inner>,
         host: Box<str>,
         key: Key,
-        tell: mpsc::Sender<(String, Counted)>,
+        tell: mpsc::Sender<(Utf8Bytes, Counted)>,
     ) -> Self {
         let settings = &relay.settings;
         let unread = relay.unread();
@@ -144,6 +146,7 @@ impl Guest {
             parts: Vec::new(),
             finding: Some(finding),
             link: None,
+            held: None,
             tell: Some(tell),
             relay,
             host,
@@ -158,9 +161,15 @@ impl Guest {
             if let Some(parting) = self.overdue(now) {
                 return parting;
             }
+            if self.client.outbound().has_room()
+                && let Some(held) = self.held.take()
+                && let Some(parting) = self.keep(held)
+            {
+                return parting;
+            }
             let wake = self.wake_at(now).map(|wake| self.relay.instant(wake));
-            // Without a road it is read until there is no room left, which is its end.
-            let is_read = self.link.is_none() || self.client.outbound().has_room();
+            // Who says more than may wait is read no further, whether the host is slow or away.
+            let is_read = self.held.is_none();
             let has_next = self.client.outbound().has_next(now);
             let (up, down) = match &mut self.link {
                 Some(link) => (has_next.then(|| link.up.clone()), Some(&mut link.down)),
@@ -205,12 +214,21 @@ impl Guest {
             Some(Ok(Frame::Text(text))) => text,
             Some(Ok(Frame::Ping(_) | Frame::Pong(_) | Frame::Frame(_))) => return None,
         };
-        let Ok(message) = Message::parse(&text) else {
+        let Ok(message) = Message::of_frame(text) else {
             return Some(Parting::NotJson);
         };
+        if !self.client.outbound().has_room() {
+            self.held = Some(message);
+            return None;
+        }
+        self.keep(message)
+    }
+
+    /// Takes a message for which there is room.
+    fn keep(&mut self, message: Message) -> Option<Parting> {
         match self.client.message(message) {
             Ok(()) => None,
-            // It is read without room only while the host is away.
+            // It was looked at before whether there is room.
             Err(Unsendable::Full) => Some(Parting::Told(RefusalKind::UpstreamUnreachable)),
             Err(Unsendable::TooLong) => Some(Parting::Told(RefusalKind::MessageTooBig)),
         }
@@ -258,7 +276,7 @@ impl Guest {
 
     /// Tells the guest what its host said.
     fn pass_on(&self, message: &Message) -> Option<Parting> {
-        let text = message.as_str().to_owned();
+        let text = message.to_frame();
         let slow = Some(Parting::Told(RefusalKind::SlowConsumer));
         let Some(counted) = self.unread.add(text.len()) else {
             return slow;

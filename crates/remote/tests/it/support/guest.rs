@@ -6,7 +6,7 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
 use super::{connect, within};
@@ -103,6 +103,22 @@ impl TestGuest {
                 other => panic!("{other:?}"),
             }
         }
+    }
+
+    /// Waits until what it said is read, but for one message.
+    pub(crate) async fn is_heard(&mut self) {
+        let ping = Message::Ping(Bytes::new());
+        within(self.0.send(ping)).await.expect("sent");
+        match within(self.0.next()).await {
+            Some(Ok(Message::Pong(_))) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Leaves, and waits until that is answered.
+    pub(crate) async fn part(mut self) {
+        within(self.0.close(None)).await.expect("closed");
+        while let Some(Ok(_)) = within(self.0.next()).await {}
     }
 
     pub(crate) async fn leave(mut self) {
