@@ -23,11 +23,14 @@ use tokio_util::task::TaskTracker;
 use tower::util::BoxCloneSyncService;
 use tower_service::Service;
 
+use crate::relay::SCRATCH;
 use crate::session::Live;
 pub use crate::upstream::Body;
 
-/// Bytes that are under way in one direction between the gate and a service.
-const PIPE: usize = 64 * 1024;
+/// Bytes that are under way in one direction between the gate and a service. A full pipe is read at once,
+/// and written at once: one that held a little more would make a second, tiny write of each of a large
+/// message's pieces.
+const PIPE: usize = SCRATCH;
 
 /// A service that stands behind a route.
 #[derive(Clone)]

@@ -25,4 +25,4 @@ pub(crate) mod pipe;
 mod scratch;
 mod walk;
 
-pub(crate) use self::scratch::with_scratch;
+pub(crate) use self::scratch::{SCRATCH, with_scratch};

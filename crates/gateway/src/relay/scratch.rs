@@ -8,7 +8,7 @@ use std::cell::RefCell;
 /// Ethernet and one on the loopback. A power of two is a little more than such a packet holds. It makes
 /// a second, tiny one of each write, which costs the kernel as much as the first: 65,536 bytes cost
 /// 1.6 times as much as this, 16 KiB 1.3 times, and 256 KiB no less.
-const SCRATCH: usize = 45 * 1448;
+pub(crate) const SCRATCH: usize = 45 * 1448;
 
 /// Room before what is read, for the start of a frame that was cut off by the read before: a header
 /// (14 bytes) and the payload of a control frame (125 bytes), rounded up.

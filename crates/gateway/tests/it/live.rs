@@ -253,13 +253,16 @@ async fn sessions_are_shown_page_by_page_and_ended_by_name() {
 #[tokio::test]
 async fn a_renewed_session_outlives_its_first_credential_without_losing_a_byte() {
     let gate = gate();
+    let begun = tokio::time::Instant::now();
     let (id, mut socket) = enter(&gate, &token("ada", "c1", 700, "read write")).await;
     let (answer, body) = post(&gate, &refresh(id), &token("ada", "c2", 1400, "read")).await;
     assert_eq!(answer.status, 200, "{body}");
     assert!(body.contains(&id.to_string()), "{body}");
-    for number in 0..10 {
+    for number in 0.. {
         echoes(&mut socket, &format!("message {number}")).await;
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        if begun.elapsed() > Duration::from_millis(800) {
+            break;
+        }
     }
     // It rests on the fresh credential alone now, for revocations too.
     assert_eq!(gate.gate.revoke(&named("credential", "c1")), 0);
@@ -355,11 +358,13 @@ async fn a_notice_of_expiry_stands_between_two_messages() {
     let gate = setup.start();
     let token = token("ada", "c1", 60_300, "");
     let ((id, mut client), (_, mut upstream)) = tokio::join!(enter(&gate, &token), played.switch());
+    let ((_, mut other), (_, _upstream)) = tokio::join!(enter(&gate, &token), played.switch());
     // The first half of a message is on its way when the notice falls due.
     let half = unmasked(0x01, b"half ");
     upstream.stream.write_all(&half).await.expect("written");
     assert_eq!(client.next().await.expect("a frame").payload, b"half ");
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    // It was due here first.
+    assert_eq!(other.next().await.expect("the other's notice").opcode, 1);
     upstream
         .stream
         .write_all(&unmasked(0x89, b"ping"))

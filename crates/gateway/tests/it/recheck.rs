@@ -25,9 +25,9 @@ struct Fickle(Arc<Inner>);
 struct Inner {
     answers: Mutex<HashMap<String, Result<Identity, Rejection>>>,
     /// When it was asked about what.
-    asked: Mutex<Vec<(Instant, String)>>,
+    asked: watch::Sender<Vec<(Instant, String)>>,
     /// How many are being asked now, and were at most.
-    asking: Mutex<(usize, usize)>,
+    asking: watch::Sender<(usize, usize)>,
     /// Whether it answers, about any token but those that begin with `quick`.
     open: watch::Sender<bool>,
 }
@@ -36,8 +36,8 @@ impl Fickle {
     fn new() -> Self {
         Self(Arc::new(Inner {
             answers: Mutex::default(),
-            asked: Mutex::default(),
-            asking: Mutex::default(),
+            asked: watch::Sender::default(),
+            asking: watch::Sender::default(),
             open: watch::Sender::new(true),
         }))
     }
@@ -48,23 +48,31 @@ impl Fickle {
     }
 
     fn times_asked(&self, token: &str) -> usize {
-        let asked = self.0.asked.lock().expect("no panic");
-        asked.iter().filter(|(_, about)| about == token).count()
+        times(&self.0.asked.borrow(), token)
     }
 
     /// Waits until it was asked about `token` so often.
-    async fn is_asked(&self, token: &str, times: usize) {
-        within(async {
-            while self.times_asked(token) < times {
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
-        })
-        .await;
+    async fn is_asked(&self, token: &str, often: usize) {
+        let mut asked = self.0.asked.subscribe();
+        let is_enough = asked.wait_for(|asked| times(asked, token) >= often);
+        within(is_enough).await.expect("it is kept");
     }
 
     fn most_at_once(&self) -> usize {
-        self.0.asking.lock().expect("no panic").1
+        self.0.asking.borrow().1
     }
+
+    /// Waits until so many were asked at once.
+    async fn is_asking(&self, most: usize) {
+        let mut asking = self.0.asking.subscribe();
+        within(asking.wait_for(|asking| asking.1 >= most))
+            .await
+            .expect("it is kept");
+    }
+}
+
+fn times(asked: &[(Instant, String)], token: &str) -> usize {
+    asked.iter().filter(|(_, about)| about == token).count()
 }
 
 /// Counts one who is being asked, until it is dropped.
@@ -72,16 +80,17 @@ struct Asking<'a>(&'a Inner);
 
 impl<'a> Asking<'a> {
     fn begin(inner: &'a Inner) -> Self {
-        let (now, most) = &mut *inner.asking.lock().expect("no panic");
-        *now += 1;
-        *most = (*most).max(*now);
+        inner.asking.send_modify(|(now, most)| {
+            *now += 1;
+            *most = (*most).max(*now);
+        });
         Self(inner)
     }
 }
 
 impl Drop for Asking<'_> {
     fn drop(&mut self) {
-        self.0.asking.lock().expect("no panic").0 -= 1;
+        self.0.asking.send_modify(|(now, _)| *now -= 1);
     }
 }
 
@@ -94,7 +103,7 @@ impl Verifier for Fickle {
         let token = credential.expose().to_owned();
         let _asking = Asking::begin(&self.0);
         let asked = (Instant::now(), token.clone());
-        self.0.asked.lock().expect("no panic").push(asked);
+        self.0.asked.send_modify(|all| all.push(asked));
         let mut open = self.0.open.subscribe();
         let answers = |open: &bool| *open || token.starts_with("quick");
         open.wait_for(answers).await.expect("it is kept");
@@ -165,6 +174,16 @@ async fn closed(socket: &mut Socket) -> (u16, String) {
 }
 
 const OFTEN: Duration = Duration::from_millis(20);
+
+/// Waits until somebody else was asked so often, at another gate, about a session of which it asks every
+/// [`OFTEN`]: as long as it takes, but for jitter, for somebody here to be asked about as often.
+async fn others_were_asked(often: usize) {
+    let verifier = Fickle::new();
+    verifier.says("other", ada());
+    let gate = setup(&verifier, OFTEN).start();
+    let (_, _socket) = enter(&gate, "other").await;
+    verifier.is_asked("other", 1 + often).await;
+}
 
 #[tokio::test]
 async fn a_session_whose_authority_changes_its_mind_ends_and_the_others_do_not() {
@@ -291,7 +310,7 @@ async fn a_session_that_is_renewed_onto_somebody_who_can_only_be_asked_is_asked_
     setup.terms.recheck_silence = Some(Duration::from_millis(300));
     let gate = setup.start();
     let (id, mut socket) = enter(&gate, "j").await;
-    tokio::time::sleep(Duration::from_millis(600)).await;
+    others_were_asked(30).await;
     echoes(&mut socket).await;
     assert_eq!(verifier.times_asked("f"), 0);
     renew(&gate, &id, "f").await;
@@ -322,7 +341,7 @@ async fn a_session_of_a_route_that_no_longer_asks_again_is_neither_asked_about_n
     renew(&gate, &id, "new").await;
     verifier.says("new", Err(Rejection::Revoked));
     let asked = verifier.times_asked("new");
-    tokio::time::sleep(Duration::from_millis(900)).await;
+    others_were_asked(45).await;
     echoes(&mut socket).await;
     assert_eq!(verifier.times_asked("new"), asked);
 }
@@ -343,11 +362,13 @@ async fn a_reload_that_turns_authentication_off_ends_nobody_by_asking_again() {
     off.policy = off.policy.keeping_credentials(true);
     off.terms.recheck = Some(OFTEN);
     assert_eq!(gate.gate.reload(off.config()), 0);
+    // The question that is under way is one of the rules before.
+    others_were_asked(2).await;
     authority.disown("ada");
     authority.disown("local");
     let (answer, mut local) = gate.handshake(&[]).await;
     assert_eq!(answer.status, 101, "{}", answer.text);
-    tokio::time::sleep(OFTEN * 10).await;
+    others_were_asked(10).await;
     echoes(&mut local).await;
     echoes(&mut socket).await;
 }
@@ -388,12 +409,7 @@ async fn an_authority_that_hangs_holds_up_its_own_route_alone() {
         sockets.push(enter(&gate, &token).await);
     }
     hanging.0.open.send_replace(false);
-    within(async {
-        while hanging.most_at_once() < 64 {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    })
-    .await;
+    hanging.is_asking(64).await;
     let (_, mut other) = enter_at(&gate, "/y", "q").await;
     quick.is_asked("q", 3).await;
     quick.says("q", Err(Rejection::Revoked));
@@ -481,7 +497,7 @@ async fn many_sessions_that_opened_together_are_not_asked_about_together() {
     }
     let opened = Instant::now();
     verifier.is_asked("a", sessions * 3).await;
-    let asked = verifier.0.asked.lock().expect("no panic");
+    let asked = verifier.0.asked.borrow();
     let rechecks = asked.iter().skip(sessions);
     let mut in_each_tenth = HashMap::new();
     for (at, _) in rechecks {
@@ -507,13 +523,8 @@ async fn a_slow_authority_has_no_more_questions_than_its_gate_may_ask_and_each_g
     }
     verifier.0.open.send_replace(false);
     // As many as may be, and everybody else waits.
-    within(async {
-        while verifier.most_at_once() < 64 {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    })
-    .await;
-    tokio::time::sleep(OFTEN * 5).await;
+    verifier.is_asking(64).await;
+    others_were_asked(5).await;
     assert_eq!(verifier.most_at_once(), 64);
     for number in 0..sessions {
         verifier.says(&number.to_string(), Err(Rejection::Revoked));
