@@ -1,4 +1,4 @@
-//! What is measured: the gate, two other bridges, and the stream itself.
+//! What is measured: the gate, two other bridges, a relay of bytes, and the stream itself.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -30,6 +30,9 @@ const TOKEN: &str = "sekret-sekret-sekret-sekret-sekret-sekret-43";
 pub(crate) enum Kind {
     /// Nobody: a client of the upstream's stream.
     Direct,
+    /// HAProxy as a relay of bytes, which knows no events: what a lean relay costs that reads and writes
+    /// each event as it comes.
+    Bytes,
     /// LiteLLM's proxy.
     Litellm,
     /// ccproxy-api.
@@ -40,13 +43,25 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// All, in the order of the table.
-    pub(crate) const ALL: [Self; 4] = [Self::Direct, Self::Litellm, Self::Ccproxy, Self::Gate];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Direct,
+        Self::Bytes,
+        Self::Litellm,
+        Self::Ccproxy,
+        Self::Gate,
+    ];
+
+    /// Whether the client speaks to it as to the upstream.
+    pub(crate) const fn is_transparent(self) -> bool {
+        matches!(self, Self::Direct | Self::Bytes)
+    }
 }
 
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Direct => "direct",
+            Self::Bytes => "bytes",
             Self::Litellm => "LiteLLM",
             Self::Ccproxy => "ccproxy-api",
             Self::Gate => "gate",
@@ -63,7 +78,7 @@ pub(crate) struct Site {
     /// The folder of the virtual environments.
     pub(crate) environments: PathBuf,
     /// The upstream's ports, in the order of [`Kind::ALL`].
-    pub(crate) upstreams: [u16; 4],
+    pub(crate) upstreams: [u16; Kind::ALL.len()],
 }
 
 /// A bridge that accepts connections.
@@ -127,7 +142,7 @@ fn way(kind: Kind, port: u16) -> Way {
             "/v1/responses"
         },
         bearer: TOKEN.into(),
-        is_direct: kind == Kind::Direct,
+        is_direct: kind.is_transparent(),
     }
 }
 
@@ -174,6 +189,11 @@ impl Site {
         let program = |name: &str| self.environments.join(format!("{name}/bin/{name}"));
         match kind {
             Kind::Direct => bail!("nobody is started"),
+            Kind::Bytes => {
+                config(include_str!("../../peers/responses-bytes.cfg"))?;
+                command.env("PATH", "/usr/sbin:/usr/bin:/bin");
+                command.args(["haproxy", "-db", "-f", "config"]);
+            }
             Kind::Litellm => {
                 config(include_str!("../../peers/responses-litellm.yaml"))?;
                 command
@@ -187,19 +207,7 @@ impl Site {
             }
             Kind::Ccproxy => {
                 config(include_str!("../../peers/responses-ccproxy.toml"))?;
-                // It goes by the name.
-                fs::rename(folder.join("config"), folder.join("config.toml"))?;
-                fs::create_dir_all(folder.join(".codex"))?;
-                fs::write(folder.join(".codex/auth.json"), login().to_string())?;
-                // Else it has a package manager fetch the command line that it imitates.
-                command.args(["env", "PATH=/nonexistent"]);
-                command
-                    .arg(program("ccproxy"))
-                    .args(["serve", "--config", "config.toml"]);
-                command.args(["--port", &port, "--log-level", "ERROR"]);
-                // Its own option and file for these two do not reach the program.
-                command.env("SECURITY__AUTH_TOKEN", TOKEN);
-                command.env("CONFIG_FILE", folder.join("config.toml"));
+                ccproxy(&mut command, &program("ccproxy"), folder, &port)?;
             }
             Kind::Gate => {
                 config(include_str!("../../peers/responses-gate.toml"))?;
@@ -220,6 +228,24 @@ impl Site {
         }
         Ok(command)
     }
+}
+
+/// What ccproxy-api is started with, its config file being written.
+fn ccproxy(command: &mut Command, program: &Path, folder: &Path, port: &str) -> Result<()> {
+    // It goes by the name.
+    fs::rename(folder.join("config"), folder.join("config.toml"))?;
+    fs::create_dir_all(folder.join(".codex"))?;
+    fs::write(folder.join(".codex/auth.json"), login().to_string())?;
+    // Else it has a package manager fetch the command line that it imitates.
+    command.args(["env", "PATH=/nonexistent"]);
+    command
+        .arg(program)
+        .args(["serve", "--config", "config.toml"]);
+    command.args(["--port", port, "--log-level", "ERROR"]);
+    // Its own option and file for these two do not reach the program.
+    command.env("SECURITY__AUTH_TOKEN", TOKEN);
+    command.env("CONFIG_FILE", folder.join("config.toml"));
+    Ok(())
 }
 
 /// A login that looks like one, of nobody.

@@ -171,8 +171,8 @@ impl Samples {
     /// The table.
     pub(crate) fn markdown(&self) -> String {
         let mut text = String::from(
-            "| figure | direct | LiteLLM | ccproxy-api | gate | gate / LiteLLM | gate / ccproxy-api | target |\n\
-             | --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |\n",
+            "| figure | direct | bytes | LiteLLM | ccproxy-api | gate | gate / LiteLLM | gate / ccproxy-api | target |\n\
+             | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |\n",
         );
         for row in &ROWS {
             self.write(row, &mut text);

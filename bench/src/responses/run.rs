@@ -72,7 +72,7 @@ impl Run {
         cores.set(options.load_core);
         sched_setaffinity(None, &cores).context("take the core of the load")?;
         let folder = tempfile::tempdir()?;
-        let mut upstreams = [0; 4];
+        let mut upstreams = [0; Kind::ALL.len()];
         for port in &mut upstreams {
             *port = free_port()?;
         }
@@ -138,7 +138,7 @@ impl Run {
     fn fresh(&mut self, scenario: Scenario, kind: Kind) -> Result<()> {
         let (proxy, load) = (self.options.proxy_core, self.options.load_core);
         if scenario == Scenario::Idle {
-            if kind == Kind::Direct {
+            if kind.is_transparent() {
                 return Ok(());
             }
             let peer = Peer::start(kind, &self.site, &proxy.to_string())?;
