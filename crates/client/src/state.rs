@@ -61,7 +61,7 @@ pub enum State {
     Open,
     /// It was refused, or did not get through. What it does about that comes next.
     Refused(Cause),
-    /// It waits until the next attempt.
+    /// It waits until the next attempt. A wait of less than a millisecond is not told.
     Waiting {
         /// For how long.
         wait: Duration,

