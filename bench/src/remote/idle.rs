@@ -39,6 +39,13 @@ pub(super) fn measure(kind: Kind, site: &Site, samples: &mut Samples) -> Result<
     let roads = Memory::read(&way.near_pids())?;
     // The first has had a guest already.
     let idle = Memory::read(&way.far_pids(1))?;
+    if kind == Kind::Relay {
+        let host = way.add_host_over_tls(site)?;
+        way.wait_for_roads()?;
+        sleep(SETTLING);
+        let idle = Memory::read(&way.far_pids(host))?;
+        samples.add(Figure::FarRssTls, kind, idle.resident as f64 / 1024.0);
+    }
     let both = |way: &Way| Memory::read(&[way.near_pids(), way.far_pids(0)].concat());
     let before = both(&way)?;
     let shape = Shape {

@@ -30,7 +30,9 @@ pub(crate) enum Figure {
     NearRss,
     /// Resident memory of a far end that has had no guest, in MiB.
     FarRss,
-    /// The same without the pages of the program's file, in MiB.
+    /// The same where its road is over TLS, in MiB.
+    FarRssTls,
+    /// [`Figure::FarRss`] without the pages of the program's file, in MiB.
     FarOwn,
 }
 
@@ -51,7 +53,7 @@ enum Bound {
     None,
 }
 
-const ROWS: [Row; 15] = [
+const ROWS: [Row; 16] = [
     row(
         "CPU per 300 B, one under way, µs",
         Figure::Cpu(Scenario::Small),
@@ -115,7 +117,12 @@ const ROWS: [Row; 15] = [
         Bound::Most(10.0),
     ),
     row(
-        "the same without its program's file, MiB",
+        "the same over TLS, MiB RSS",
+        Figure::FarRssTls,
+        Bound::Most(10.0),
+    ),
+    row(
+        "the former without its program's file, MiB",
         Figure::FarOwn,
         Bound::None,
     ),

@@ -18,6 +18,8 @@ use crate::process::family;
 
 /// How long a way may take until it is open from end to end.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Whom Debian trusts.
+const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// What guests, hosts and the ends of a tunnel show.
 const TOKEN: &str = "sekret-sekret-sekret-sekret-sekret-sekret-43";
 
@@ -74,6 +76,8 @@ pub(super) struct Way {
     folder: PathBuf,
     /// Where the far ends dial.
     dialled: u16,
+    /// Where they dial over TLS; none but the gate listens there.
+    dialled_over_tls: u16,
     /// The tunnel's door of each host.
     doors: Vec<u16>,
 }
@@ -96,6 +100,7 @@ impl Way {
             far: Vec::new(),
             folder,
             dialled,
+            dialled_over_tls: free_port()?,
             doors,
         };
         if kind == Kind::Direct {
@@ -127,12 +132,29 @@ impl Way {
     /// Starts the far end of the next host.
     pub(super) fn add_host(&mut self, site: &Site) -> Result<()> {
         let host = self.far.len();
-        let service = site.services[self.kind as usize];
         let command = match self.kind {
-            Kind::Rathole => self.rathole_client(site, host, service)?,
-            Kind::Direct | Kind::Relay => self.connector(site, host, service)?,
+            Kind::Rathole => self.rathole_client(site, host)?,
+            Kind::Direct | Kind::Relay => {
+                let relay = format!("http://127.0.0.1:{}/relay", self.dialled);
+                self.connector(site, host, &relay)?
+            }
         };
-        let far = self.spawn(command, &format!("far-{host}"))?;
+        self.push_far(command)
+    }
+
+    /// Starts a connector that dials the gate over TLS, on a machine that trusts its certificate among
+    /// all others, and tells which host it is.
+    pub(super) fn add_host_over_tls(&mut self, site: &Site) -> Result<usize> {
+        let host = self.far.len();
+        let relay = format!("https://127.0.0.1:{}/relay", self.dialled_over_tls);
+        let mut command = self.connector(site, host, &relay)?;
+        command.env("SSL_CERT_FILE", self.folder.join("authorities.pem"));
+        self.push_far(command)?;
+        Ok(host)
+    }
+
+    fn push_far(&mut self, command: Command) -> Result<()> {
+        let far = self.spawn(command, &format!("far-{}", self.far.len()))?;
         self.far.push(far);
         Ok(())
     }
@@ -177,15 +199,27 @@ impl Way {
         fs::write(self.folder.join("tokens.txt"), format!("bench:{TOKEN}\n"))?;
         let config = include_str!("../../peers/remote-gate.toml")
             .replace("@FOLDER@", &here)
-            .replace("@PORT@", &self.dialled.to_string());
+            .replace("@PORT@", &self.dialled.to_string())
+            .replace("@TLS_PORT@", &self.dialled_over_tls.to_string());
         fs::write(self.folder.join("gate.toml"), config)?;
+        let certified = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()])?;
+        let certificate = certified.cert.pem();
+        let key = certified.signing_key.serialize_pem();
+        let others = fs::read_to_string(AUTHORITIES).unwrap_or_default();
+        fs::write(self.folder.join("certificate.pem"), &certificate)?;
+        fs::write(self.folder.join("key.pem"), key)?;
+        fs::write(
+            self.folder.join("authorities.pem"),
+            format!("{others}\n{certificate}"),
+        )?;
         let mut command = self.command(site, &site.gate);
         command.args(["serve", "--workers", "1", "--log-format", "json"]);
         command.args(["--state-dir", &here, "--config", "gate.toml"]);
         Ok(command)
     }
 
-    fn connector(&self, site: &Site, host: usize, service: u16) -> Result<Command> {
+    fn connector(&self, site: &Site, host: usize, relay: &str) -> Result<Command> {
+        let service = site.services[self.kind as usize];
         let state = self.folder.join(format!("host-{host}"));
         fs::create_dir_all(&state)?;
         fs::write(self.folder.join("token.txt"), TOKEN)?;
@@ -198,10 +232,7 @@ impl Way {
                 "--token-file",
                 "token.txt",
             ])
-            .args([
-                "--relay",
-                &format!("http://127.0.0.1:{}/relay", self.dialled),
-            ])
+            .args(["--relay", relay])
             .args(["--upstream", &format!("ws://127.0.0.1:{service}/")])
             .args(["--name", &format!("host-{host}"), "--state-dir"])
             .arg(state);
@@ -226,7 +257,8 @@ impl Way {
         Ok(command)
     }
 
-    fn rathole_client(&self, site: &Site, host: usize, service: u16) -> Result<Command> {
+    fn rathole_client(&self, site: &Site, host: usize) -> Result<Command> {
+        let service = site.services[self.kind as usize];
         let name = format!("client-{host}.toml");
         let config = format!(
             "[client]\nremote_addr = \"{}\"\ndefault_token = \"{TOKEN}\"\n\
