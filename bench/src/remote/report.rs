@@ -122,7 +122,7 @@ const ROWS: [Row; 16] = [
         Bound::Most(10.0),
     ),
     row(
-        "the former without its program's file, MiB",
+        "that over plain HTTP without its program's file, MiB",
         Figure::FarOwn,
         Bound::None,
     ),

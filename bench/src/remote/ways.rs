@@ -205,7 +205,8 @@ impl Way {
         let certified = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()])?;
         let certificate = certified.cert.pem();
         let key = certified.signing_key.serialize_pem();
-        let others = fs::read_to_string(AUTHORITIES).unwrap_or_default();
+        let others = fs::read_to_string(AUTHORITIES)
+            .with_context(|| format!("{AUTHORITIES}: install ca-certificates"))?;
         fs::write(self.folder.join("certificate.pem"), &certificate)?;
         fs::write(self.folder.join("key.pem"), key)?;
         fs::write(

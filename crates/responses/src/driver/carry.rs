@@ -41,7 +41,8 @@ pub(crate) struct Driver {
     goodbye: Option<Goodbye>,
     /// How many events of upstreams wait to be written.
     gathered: usize,
-    /// When an upstream last said something; none before a turn's first event.
+    /// When an upstream last said something; none from the start of a turn, on any lane, until the
+    /// next event.
     heard: Option<Moment>,
     /// Whether what an upstream said last is seldom the last thing that it says for now.
     is_burst: bool,

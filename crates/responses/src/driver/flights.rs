@@ -129,7 +129,8 @@ impl Flight {
 }
 
 /// Whether `rest` is over now, or when it is looked at next, before which others have mostly run: whoever
-/// reads the stream mostly has its end already. To wait longer takes a timer that is due before all others, for which the thread is woken.
+/// reads the stream mostly has its end already. To wait longer takes a timer that is due before all
+/// others, for which the thread is woken.
 async fn ends_at_once(mut rest: Pin<&mut impl Future<Output = ()>>) -> bool {
     let mut is_looked_at = false;
     poll_fn(|cx| {

@@ -228,7 +228,7 @@ impl Guest {
     fn keep(&mut self, message: Message) -> Option<Parting> {
         match self.client.message(message) {
             Ok(()) => None,
-            // It was looked at before whether there is room.
+            // Whether there is room was looked at before: this is never so.
             Err(Unsendable::Full) => Some(Parting::Told(RefusalKind::UpstreamUnreachable)),
             Err(Unsendable::TooLong) => Some(Parting::Told(RefusalKind::MessageTooBig)),
         }
