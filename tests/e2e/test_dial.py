@@ -314,13 +314,13 @@ def test_a_session_is_renewed_and_not_opened_again(door, child, tmp_path):
     script = tmp_path / "mint.py"
     script.write_text(
         "import time, uuid, jwt\n"
-        f"claims = dict(sub='alice', iss={tokens.ISSUER!r}, aud={tokens.AUDIENCE!r}, exp=int(time.time()) + 4, jti=str(uuid.uuid4()))\n"
+        f"claims = dict(sub='alice', iss={tokens.ISSUER!r}, aud={tokens.AUDIENCE!r}, exp=int(time.time()) + 8, jti=str(uuid.uuid4()))\n"
         f"print(jwt.encode(claims, {tokens.SECRET!r}, algorithm='HS256'))\n"
     )
-    talk = Talk(child, door.ws("/ws/echo"), "--token-command", f"{sys.executable} {script}", "--renew", "2s")
+    talk = Talk(child, door.ws("/ws/echo"), "--token-command", f"{sys.executable} {script}", "--renew", "4s")
     talk.say("one")
     talk.hears("one")
-    talk.told("the session is renewed", 2, timeout=20)
+    talk.told("the session is renewed", 2, timeout=40)
     talk.say("two")
     talk.hears("two")
     assert talk.end() == 0

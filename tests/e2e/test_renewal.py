@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import selectors
+import threading
 import time
 from collections import Counter
 
@@ -81,24 +82,34 @@ def test_who_may_not_renew_is_told_why_and_the_session_is_as_it_was(door):
 
 def test_a_notice_comes_before_the_expiry_and_between_two_messages(gate, files, raw_upstream):
     def halves(connection):
-        """A message in two frames, with a ping between them and a pause in which the notice falls due."""
+        """A message in two frames, between which the notice falls due, and a ping; silence to who watches."""
         connection.accept()
+        if connection.head.startswith(b"GET /watch "):
+            assert connection.ended() is not None
+            return
         connection.send(frame(TEXT, b"first half, ", fin=False, mask=None))
-        time.sleep(1.5)
+        assert due.wait(15)
         connection.send(frame(PING, b"in between", mask=None))
         connection.send(frame(0, b"second half", mask=None))
         assert connection.ended() is not None
 
+    due = threading.Event()
     upstream = raw_upstream(halves)
     door = gate(configs.base(files, upstream.url, session={"notice": "60s"}))
-    raw = Raw(door.port)
-    answer = raw.open("/", list(bearer(exp=61).items()), host=door.authority)
-    got = [raw.frame() for _ in range(4)]
+    # Due in two to three seconds, for both.
+    headers = list(bearer(exp=63).items())
+    raw, watch = Raw(door.port), Raw(door.port)
+    answer = raw.open("/", headers, host=door.authority)
+    got = [raw.frame()]
+    watch.open("/watch", headers, host=door.authority)
+    assert json.loads(watch.frame().payload)["type"] == "expiring"
+    due.set()
+    got += [raw.frame() for _ in range(3)]
     assert [(f.opcode, f.fin) for f in got] == [(TEXT, False), (PING, True), (0, True), (TEXT, True)]
     told = json.loads(got[3].payload)
     assert told["type"] == "expiring"
     assert told["session"] == answer.header("portcullis-session")
-    assert abs(told["expires_at"] - time.time() - 59) < 5
+    assert abs(told["expires_at"] - time.time() - 60) < 5
 
 
 def test_jitter_spreads_the_ends_of_hundreds_of_sessions_with_one_expiry(gate, files, fastapi):

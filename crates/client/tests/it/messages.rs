@@ -174,12 +174,18 @@ async fn closing_cuts_a_wait_short() {
     let mut settings = super::support::quick();
     let minute = Duration::from_secs(60);
     settings.backoff = portcullis_client::machine::Backoff::new(minute, minute).expect("long");
-    let waits = client(&url).settings(settings).start().expect("a client");
-    super::support::states_until(&mut waits.states(), "waiting").await;
-    let start = tokio::time::Instant::now();
-    waits.close();
-    assert_eq!(waits.ended().await.end, End::Left);
-    assert!(start.elapsed() < millis(1000), "{:?}", start.elapsed());
+    // The quickest of some: another may have had the machine meanwhile.
+    let mut quickest = Duration::MAX;
+    for _ in 0..3 {
+        let builder = client(&url).settings(settings.clone());
+        let waits = builder.start().expect("a client");
+        super::support::states_until(&mut waits.states(), "waiting").await;
+        let start = tokio::time::Instant::now();
+        waits.close();
+        assert_eq!(waits.ended().await.end, End::Left);
+        quickest = quickest.min(start.elapsed());
+    }
+    assert!(quickest < millis(200), "{quickest:?}");
 }
 
 #[tokio::test]

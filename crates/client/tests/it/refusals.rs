@@ -169,10 +169,11 @@ async fn keys_that_cannot_be_had_are_waited_for_as_long_as_the_gate_says() {
     };
     let verifier = Shifting::default().knows("good", Err(away));
     let gate = Setup::of_header(&verifier).start();
+    // The wait begins before it is told.
+    let start = tokio::time::Instant::now();
     let client = gate.client(&tokens(&["good"])).start().expect("a client");
     let mut states = client.states();
     states_until(&mut states, "refused: keys_unavailable").await;
-    let start = tokio::time::Instant::now();
     verifier.set("good", Ok(Identity::new("ada")));
     states_until(&mut states, "open").await;
     assert!(

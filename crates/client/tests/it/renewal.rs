@@ -16,13 +16,13 @@ fn expiring(after: Duration) -> Identity {
     Identity::new("ada").expires_at(at, at)
 }
 
-/// Gives `one`, and then `two`, `three`, … each of which the verifier knows for a second.
-fn tokens_of_a_second(verifier: &Shifting) -> Tokens {
+/// Gives `one`, and then `two`, `three`, … each of which the verifier knows for two seconds.
+fn tokens_of_two_seconds(verifier: &Shifting) -> Tokens {
     let verifier = verifier.clone();
     let number = std::sync::atomic::AtomicUsize::new(0);
     Tokens::new(TokenFn::new(move |_: Option<Token>| {
         let token = format!("token-{}", number.fetch_add(1, Ordering::SeqCst));
-        let identity = expiring(Duration::from_secs(1));
+        let identity = expiring(Duration::from_secs(2));
         let end = identity.end().expect("it expires");
         verifier.set(&token, Ok(identity));
         async move { Ok::<_, TokenError>(Token::new(token.into()).expires_at(end)) }
@@ -34,9 +34,9 @@ async fn a_session_outlives_three_of_its_tokens_and_loses_nothing() {
     let verifier = Shifting::default();
     let gate = Setup::of_header(&verifier).start();
     let mut settings = quick();
-    settings.renew_before = Some(millis(400));
+    settings.renew_before = Some(millis(1000));
     let client = gate
-        .client(&tokens_of_a_second(&verifier))
+        .client(&tokens_of_two_seconds(&verifier))
         .settings(settings);
     let mut client = client.start().expect("a client");
     let mut states = client.states();

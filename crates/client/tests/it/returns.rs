@@ -6,8 +6,8 @@ use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use futures_util::SinkExt as _;
 use futures_util::future::join_all;
+use futures_util::{SinkExt as _, StreamExt as _};
 use portcullis_boundary::Identity;
 use portcullis_boundary::clock::{Clock as _, SystemClock};
 use portcullis_client::machine::{Backoff, End};
@@ -63,7 +63,9 @@ async fn a_good_connection_makes_the_failures_forgotten() {
         // Open for longer than the steady time, and then heard.
         let mut good = played.socket().await;
         client.opened().await;
-        tokio::time::sleep(millis(150)).await;
+        // It asks then.
+        let asked = within(good.next()).await.expect("a frame").expect("open");
+        assert!(asked.is_ping(), "{asked:?}");
         let frame = tokio_tungstenite::tungstenite::Message::text("proof");
         good.send(frame).await.expect("sent");
         client.message().await;
@@ -161,8 +163,8 @@ impl Observer for Times {
 async fn a_thousand_clients_with_one_expiry_refresh_once_and_do_not_stampede() {
     const ALL: usize = 1000;
     const SPREAD: Duration = Duration::from_millis(2500);
-    let soon = SystemClock::new().now().after(Duration::from_secs(2));
-    let expiry = Instant::now() + Duration::from_secs(2);
+    let soon = SystemClock::new().now().after(Duration::from_secs(4));
+    let expiry = Instant::now() + Duration::from_secs(4);
     let short = Identity::new("ada").expires_at(soon, soon);
     let verifier = Shifting::default().with_good().knows("short", Ok(short));
     let times = Arc::new(Times::default());
