@@ -82,8 +82,8 @@ fn sole<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue
     values.next().is_none().then_some(value)
 }
 
-/// Whether `key` is 16 bytes in padded base64, of which the last digit before the padding has the last two
-/// bits only.
+/// Whether `key` is 16 bytes in padded base64, as a gate looks at it, too: which bits are over in the last
+/// digit does not matter.
 fn is_key(key: &[u8]) -> bool {
     let Some((digits, b"==")) = key.split_at_checked(22) else {
         return false;
