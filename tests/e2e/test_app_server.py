@@ -582,9 +582,10 @@ def shows(terminal, text, timeout=30):
 
 
 def types(terminal, text):
-    """Typed text, seen on the screen before Enter: the TUI takes a burst of keys for a paste."""
+    """Typed text, seen on the screen once more than before, and then Enter: the TUI takes a burst of keys for a paste."""
+    before = terminal.screen().count(f"› {text}")
     terminal.keys("-l", text)
-    shows(terminal, f"› {text}")
+    eventually(lambda: terminal.screen().count(f"› {text}") > before, 30, every=0.1, what=f"{text!r} once more on the screen")
     terminal.keys("Enter")
 
 

@@ -120,6 +120,10 @@ class Backend:
     def count(self, door: str) -> int:
         return sum(asked.door == door for asked in self.asked)
 
+    def doors(self) -> list[str]:
+        """At which it was asked, in order."""
+        return [asked.door for asked in self.asked]
+
     def wait_asked(self, door: str, times: int = 1, timeout: float = 10) -> Asked:
         """Waits until it was asked `times` times at `door`, and gives the last of these."""
         with self.changed:
